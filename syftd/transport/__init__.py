@@ -1,0 +1,1 @@
+"""Moving bytes between people: mailboxes and the router over them. Knows nothing of files, rules or message formats."""

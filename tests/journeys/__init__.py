@@ -1,0 +1,1 @@
+"""Journeys: what people do with syftd, played with real daemons."""

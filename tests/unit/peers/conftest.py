@@ -1,0 +1,7 @@
+"""Peers are made and lost in whole worlds, all in one process."""
+
+from __future__ import annotations
+
+from tests.engine.conftest import judge, make_world, quick_folder, world
+
+__all__ = ["judge", "make_world", "quick_folder", "world"]
