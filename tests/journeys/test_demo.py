@@ -29,15 +29,19 @@ def run_demo(*words: str, temporary: Path, path: str | None = None) -> subproces
 
 
 def daemons_below(folder: Path) -> list[int]:
-    """The processes whose command line names a home below `folder`."""
-    found = []
+    """The processes whose command line names a home below `folder`, without what they have just forked themselves.
+
+    A child bears its parent's command line until it has become another program.
+    """
+    parents: dict[int, int] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if str(folder).encode() in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                parents[int(process.name)] = int(fields[1])
         except (FileNotFoundError, ProcessLookupError):
             continue  # It ended while we looked.
-    return found
+    return [pid for pid, parent in parents.items() if parent not in parents]
 
 
 def test_the_main_job_ends_with_the_result_and_leaves_nothing(place: Path) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import judge, make_world, quick_folder, world
+from tests.sim.conftest import judge, make_world, quick_folder, world
 
 __all__ = ["judge", "make_world", "quick_folder", "world"]

@@ -12,7 +12,7 @@ from syftd.transport.router import Router
 from syftd.wire import codec, version
 from syftd.wire import names as wire_names
 from syftd.wire.messages import EXTENSIONS, Change, Events, Proposal
-from tests.engine.world import Site, World, readable
+from tests.sim.world import Site, World, readable
 
 
 def friends(world: World, *names: str) -> list[Site]:

@@ -8,8 +8,8 @@ from syftd.errors import Transient, UserError
 from syftd.names import Email
 from syftd.state import contacts, outbox, streams, views
 from syftd.transport import mailbox
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 
 
 @pytest.fixture

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import ada, bob, judge, make_world, quick_folder, world
+from tests.sim.conftest import ada, bob, judge, make_world, quick_folder, world
 
 __all__ = ["ada", "bob", "judge", "make_world", "quick_folder", "world"]

@@ -12,7 +12,7 @@ from syftd.transport.layout import PROFILE_NAME
 from syftd.wire import codec, version
 from syftd.wire import names as wire_names
 from syftd.wire.messages import Change, Events, Limits, Proposal, StreamPosition, Verdict
-from tests.engine.world import Site
+from tests.sim.world import Site
 
 
 def put(path: str, content: bytes, before: bytes | None = None) -> Change:

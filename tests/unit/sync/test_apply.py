@@ -11,8 +11,8 @@ from syftd.names import Digest, Email
 from syftd.state import events, files, messages, problems
 from syftd.transport import mailbox
 from syftd.wire.messages import Verdict
-from tests.engine.adversity import Crash
-from tests.engine.world import Site, World
+from tests.sim.adversity import Crash
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import gone, let_see, lying, propose, pump_only, put
 
 

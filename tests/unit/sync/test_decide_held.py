@@ -15,8 +15,8 @@ from syftd.transport import mailbox
 from syftd.transport.mailbox import Ref
 from syftd.wire import names as wire_names
 from syftd.wire.messages import BlobRef, Change, Verdict
-from tests.engine.adversity import Crash
-from tests.engine.world import Site, World
+from tests.sim.adversity import Crash
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, lying, propose, pump_only, put
 
 DAY = 86400.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syftd.state import problems, streams
-from tests.engine.world import Site, World, readable
+from tests.sim.world import Site, World, readable
 
 FOLDER = "shared"
 

@@ -16,7 +16,7 @@ from syftd.sync.work import ChunkDown, WholeDown
 from syftd.transport.mailbox import blobs
 from syftd.tree.stage import Staged
 from syftd.wire.messages import CHUNK_BYTES
-from tests.engine.world import Site, World
+from tests.sim.world import Site, World
 
 WORDS = b"large content " * 60_000
 """One chunk's worth."""

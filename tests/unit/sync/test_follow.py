@@ -16,7 +16,7 @@ from syftd.state import messages, outbox, problems, streams
 from syftd.transport import mailbox
 from syftd.wire import codec
 from syftd.wire.messages import Limits, Proposal, StreamPosition, Verdict
-from tests.engine.world import Site, World
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import gone, let_see, propose, put, tell
 
 

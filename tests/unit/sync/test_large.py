@@ -11,9 +11,9 @@ from syftd.names import Digest
 from syftd.state import messages, streams
 from syftd.transport import mailbox
 from syftd.wire.messages import CHUNK_BYTES
-from tests.engine.adversity import Crash
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.adversity import Crash
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, pump_only
 
 LARGE = random.Random("large").randbytes(2 * CHUNK_BYTES + 1000)

@@ -9,8 +9,8 @@ from syftd.state import problems, streams
 from syftd.transport import mailbox
 from syftd.wire import codec
 from syftd.wire.messages import Limits, Proposal
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, pump_only
 
 

@@ -7,9 +7,9 @@ import pytest
 from syftd.names import Digest
 from syftd.state import outbox, views
 from syftd.sync.parts import Tuning
-from tests.engine.conftest import MakeWorld
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.conftest import MakeWorld
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, lying, propose, pump_only, put, understands
 
 

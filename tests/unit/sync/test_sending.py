@@ -7,8 +7,8 @@ import pytest
 from syftd.errors import Gone, Quota, Refused, SyftdError, Transient
 from syftd.state import outbox
 from syftd.transport import mailbox
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, lying, pump_only
 
 

@@ -13,7 +13,7 @@ from syftd.state import files, outbox
 from syftd.sync.follow import ask_again
 from syftd.transport.mailbox import blobs
 from syftd.wire.messages import CHUNK_BYTES
-from tests.engine.world import Site, World
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, lying, pump_only
 
 ONE = b"one large content " * 40_000

@@ -7,8 +7,8 @@ import pytest
 from syftd.names import Digest, RelPath
 from syftd.rules.ruleset import Rule, Ruleset, render
 from syftd.state import files, messages, streams, views
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from syftd.errors import Transient
 from syftd.names import Email
 from syftd.sync.parts import Tuning
 from syftd.transport.mailbox import Ref
-from tests.engine.adversity import Crash
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.adversity import Crash
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 
 FOLDERS = ("public", "team", "drop", "team/inner", "secret")
 NAMES = ("a.txt", "b.txt", "c.txt")

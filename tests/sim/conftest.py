@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from syftd.sync.parts import Tuning
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 
 # Only a place that is quick to synchronise; anything else serves as well.
 _MEMORY_DISK = Path("/dev/shm")

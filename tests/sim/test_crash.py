@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.engine.adversity import Crash
-from tests.engine.conftest import MakeWorld
-from tests.engine.judge import Judge
-from tests.engine.world import Site, World
+from tests.sim.adversity import Crash
+from tests.sim.conftest import MakeWorld
+from tests.sim.judge import Judge
+from tests.sim.world import Site, World
 
 
 @dataclass

@@ -26,7 +26,7 @@ from syftd.transport.router import Router
 from syftd.tree.ignore import Ignore, Ignores
 from syftd.tree.scanner import Scanner
 from syftd.tree.settle import Settle
-from tests.engine.adversity import (
+from tests.sim.adversity import (
     Crash,
     QueuedPool,
     SeamedDb,

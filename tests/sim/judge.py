@@ -12,7 +12,7 @@ from syftd.state import contacts, events, files, messages, outbox, streams, view
 from syftd.transport.mailbox import Box
 from syftd.wire import codec
 from syftd.wire.messages import Limits
-from tests.engine.world import Site, World, readable
+from tests.sim.world import Site, World, readable
 
 _LIMITS = Limits()
 

@@ -1,6 +1,6 @@
 """Random walks: whatever people, time and faults do, the world is in order when the faults end.
 
-A failing seed stays failing: ``SYFTD_WALKS=1 SYFTD_FIRST_WALK=<seed> pytest tests/engine/test_walk.py`` runs it alone.
+A failing seed stays failing: ``SYFTD_WALKS=1 SYFTD_FIRST_WALK=<seed> pytest tests/sim/test_walk.py`` runs it alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.walk import Walk
+from tests.sim.walk import Walk
 
 _FIRST = int(os.environ.get("SYFTD_FIRST_WALK", "0"))
 _COUNT = int(os.environ.get("SYFTD_WALKS", "160"))
