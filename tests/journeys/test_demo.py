@@ -29,14 +29,13 @@ def run_demo(*words: str, temporary: Path, path: str | None = None) -> subproces
 
 
 def daemons_below(folder: Path) -> list[int]:
-    """The processes whose command line names a home below `folder`, without what they have just forked themselves.
-
-    A child bears its parent's command line until it has become another program.
-    """
+    """The daemons (`syftd --home … run`) whose home is below `folder`, without what they have just forked themselves:
+    a child bears its parent's command line until it has become another program."""
     parents: dict[int, int] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if str(folder).encode() in (process / "cmdline").read_bytes():
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"run" in words and any(word.startswith(os.fsencode(folder)) for word in words):
                 fields = (process / "stat").read_text().rpartition(")")[2].split()
                 parents[int(process.name)] = int(fields[1])
         except (FileNotFoundError, ProcessLookupError):
