@@ -83,10 +83,24 @@ class RealDisk:
         self._stage = Stage(self._stage_folder, clock, random)
         self.trash = Trash(self._trash_folder, clock, random)
         self._unsynced = Unsynced()
+        self._remember_folders()
         self._place = Place(self._sites, self._stage, self.trash, self._unsynced, random, self.case_insensitive())
+
+    def _remember_folders(self) -> None:
+        """The folders that were just made must last before anything in them is said to."""
+        self._unsynced.changed(self._folders.root)
+        try:
+            above = os.open(self.data.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return  # Where we may not look we have made nothing, either.
+        try:
+            self._unsynced.changed(above)
+        finally:
+            os.close(above)
 
     def close(self) -> None:
         """Gives the descriptors back; the disk cannot be used afterwards."""
+        self._unsynced.close()
         self.trash.close()
         os.close(self._stage_folder)
         os.close(self._trash_folder)
@@ -348,17 +362,22 @@ class RealDisk:
         return found.f_bavail * found.f_frsize
 
     def probe_granularity(self) -> int:
-        """How far apart, in ns, two writes on this disk must be for their times to differ for certain."""
+        """How far apart, in ns, two writes on this disk must be for their times to differ for certain. A disk that cannot
+        be tried, because it is full for instance, is taken for one of the coarsest."""
         stamps: list[int] = []
-        for content in (b"1", b"2", b"3"):
-            name, fd = self._stage.write(content)
-            stamps.append(os.fstat(fd).st_mtime_ns)
-            os.close(fd)
-            os.unlink(name, dir_fd=self._stage_folder)
+        try:
+            for content in (b"1", b"2", b"3"):
+                name, fd = self._stage.write(content)
+                stamps.append(os.fstat(fd).st_mtime_ns)
+                os.close(fd)
+                os.unlink(name, dir_fd=self._stage_folder)
+        except OSError:
+            return filesystem.COARSEST_NS
         return filesystem.granularity_ns(filesystem.kind(str(self.data)), stamps)
 
     def case_insensitive(self) -> bool:
-        """Whether this disk takes “A” and “a” for one name."""
+        """Whether this disk takes “A” and “a” for one name. One that cannot be tried, because it is full for instance, is
+        believed to: then every name is compared with those that are there, which is slower and never wrong."""
         try:
             name, fd = self._stage.write(b"")
             os.close(fd)
@@ -366,8 +385,8 @@ class RealDisk:
             os.rename(name, "case" + name, src_dir_fd=self._stage_folder, dst_dir_fd=self._stage_folder)
             found = facts.look(self._stage_folder, "CASE" + name.upper())
             os.unlink("case" + name, dir_fd=self._stage_folder)
-        except OSError as error:
-            raise facts.explained(error, "writing", str(self.data / ".stage")) from error
+        except OSError:
+            return True
         return found is not None
 
     def why(self, error: OSError, doing: str, site: Email, path: str) -> Exception:

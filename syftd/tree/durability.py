@@ -69,6 +69,13 @@ class Unsynced:
             for fd in (*files, *devices.values(), *directories.values()):
                 os.close(fd)
 
+    def close(self) -> None:
+        """Gives the descriptors back; whatever was not flushed was never claimed."""
+        with self._lock:
+            for fd in (*self._files, *self._devices.values(), *self._directories.values()):
+                os.close(fd)
+            self._files, self._devices, self._directories = [], {}, {}
+
     def _many(self, fd: int) -> None:
         device = os.fstat(fd).st_dev
         if device not in self._devices:

@@ -11,6 +11,8 @@ REMOTE: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph"
 
 _COARSE: Final = REMOTE | {"vfat", "msdos", "exfat", "fuseblk", "ntfs", "ntfs3"}
 _SECOND_NS: Final = 10**9
+COARSEST_NS: Final = 2 * _SECOND_NS
+"""No file system's times are coarser than FAT's."""
 
 
 def kind(path: str) -> str:
@@ -43,9 +45,9 @@ def is_remote(kind: str) -> bool:
 def granularity_ns(kind: str, stamps: list[int]) -> int:
     """How far apart two writes must be for their times to differ for certain, from times seen on that disk."""
     if kind in _COARSE or kind.startswith("fuse"):
-        return 2 * _SECOND_NS
+        return COARSEST_NS
     if kind == "hfs" or (stamps and all(stamp % _SECOND_NS == 0 for stamp in stamps)):
         return (2 if stamps and all(stamp % (2 * _SECOND_NS) == 0 for stamp in stamps) else 1) * _SECOND_NS
     if not kind and not sys.platform.startswith(("linux", "darwin")):
-        return 2 * _SECOND_NS
+        return COARSEST_NS
     return 10_000_000

@@ -1,47 +1,92 @@
-"""What must hold in a world: some of it at every object that is sent, the rest when everything has come to rest.
+"""What must hold in a world: some of it at every step, the rest when everything has come to rest.
 
-The names I1 … I15 are those of the engine's invariants; the text of each failure begins with one.
+The names I1 … I16 are those of the engine's invariants, with I17 (nothing leaves a job that was not let out) added; the
+text of each failure begins with one. `checks` counts how often each was looked at, since a check that never runs holds.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import unicodedata
+from collections import Counter, defaultdict
 
+from syftd.errors import ItemError
 from syftd.names import Digest, Email
-from syftd.state import contacts, events, files, messages, outbox, streams, views
+from syftd.state import contacts, files, messages, outbox, problems, streams, views
 from syftd.transport.mailbox import Box
 from syftd.wire import codec
-from syftd.wire.messages import Limits
+from syftd.wire.messages import Limits, Proposal
+from tests.sim.jobs import Runs, left_in
+from tests.sim.kernel import passed_over
 from tests.sim.world import Site, World, readable
 
+INVARIANTS = {
+    "I1": "convergence: a mirror is what its owner lets it be",
+    "I2": "the index is what is on the disk",
+    "I3": "one verdict for each proposal, and its proposer learns it",
+    "I4": "each message takes effect at most once",
+    "I5": "no file is replaced that is not what the change was made from",
+    "I6": "no change that the rules did not allow, for the channel's sender",
+    "I7": "no byte in a reader's channel that the reader may not read",
+    "I8": "each reader's stream is numbered without gaps, and no number has two meanings",
+    "I9": "no content that a person saved is lost",
+    "I10": "progress: the world becomes quiet, and a bad message delays nobody",
+    "I11": "starting again and again changes nothing",
+    "I12": "nothing is written outside of the datasites",
+    "I13": "a plan that deletes too much waits for a person",
+    "I14": "queues, windows, memory and descriptors stay within their bounds",
+    "I15": "an idle world writes nothing and asks once",
+    "I16": "the files that ran are the files that were approved",
+    "I17": "nothing that a job left gets out before its owner lets it",
+}
+
 _LIMITS = Limits()
+_QUEUE = 500
+_DESCRIPTORS = 120
+_KEPT = 64
 
 
 class Judge:
-    """Watches everything that is stored for readers, and judges a world at rest."""
+    """Watches everything that is stored for others, and judges a world at rest."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, runs: dict[Email, Runs] | None = None, *, apart: frozenset[Email] = frozenset()) -> None:
+        """`apart`: people who take part without an engine, and for whom nothing need come to rest."""
         self._world = world
+        self._runs = runs or {}
+        self._apart = apart
         self._told: dict[tuple[Box, str], dict[int, Digest]] = defaultdict(dict)
         self._voided: dict[tuple[Box, str], set[int]] = defaultdict(set)
-        self._verdicts: dict[tuple[Email, str], str] = {}
+        self._verdicts: dict[tuple[Email, Email, str], str] = {}
+        self._asked: set[tuple[Email, Email, str | None]] = set()
+        """(datasite, sender, digest) of everything that was ever asked for, by the channel that it came through."""
+        self.checks: Counter[str] = Counter()
         self.sent: dict[tuple[Email, Email], set[bytes]] = defaultdict(set)
         """Every content that was put into the channel from an owner to a reader."""
         world.watchers.append(self.stored)
 
+    # -- always ----------------------------------------------------------------------------------------------------
+
     def stored(self, site: Site, box: Box, name: str, payload: bytes) -> None:
-        """I7 and I8, at the moment in which an object goes out."""
+        """I3, I7, I8 and I17, at the moment in which an object goes out."""
+        if box.kind == "inbox":
+            self._asks(box, codec.decode_proposal(payload, _LIMITS))
+            return
+        if box.kind == "blobs":
+            self._let_out(site, payload)
+            return
         message = codec.decode_events(payload, _LIMITS)
         reader = box.peer
         assert message.owner == site.email == box.datasite
+        self.checks.update(("I3", "I7", "I8", "I17"))
         for change in message.changes:
             if change.after is not None:
                 assert site.parts.access.may_read(reader, change.path), f"I7: {reader} is told {change.path}"
-                assert site.parts.hidden(change.path) is None, f"I7: {change.path} never travels"
+                with passed_over():
+                    assert site.parts.hidden(change.path) is None, f"I7: {change.path} never travels"
             if change.content is not None:
                 self.sent[site.email, reader].add(change.content)
+                self._let_out(site, change.content)
         for verdict in message.verdicts:
-            known = self._verdicts.setdefault((reader, verdict.proposal), verdict.outcome)
+            known = self._verdicts.setdefault((site.email, reader, verdict.proposal), verdict.outcome)
             assert known == verdict.outcome, f"I3: proposal {verdict.proposal} was {known} and is {verdict.outcome}"
         if message.stream is not None:
             key = (box, message.stream.epoch)
@@ -50,20 +95,57 @@ class Judge:
             assert known_digest == digest, f"I8: number {message.stream.sequence} to {reader} is used twice"
             self._voided[key].update(message.stream.voided)
 
+    def _asks(self, box: Box, proposal: Proposal) -> None:
+        for change in proposal.changes:
+            self._asked.add((box.datasite, box.peer, change.after))
+
+    def asked(self, datasite: Email, sender: Email, digest: str) -> None:
+        """Somebody without an engine asked for a content, in the own channel."""
+        self._asked.add((datasite, sender, digest))
+
+    def _let_out(self, site: Site, content: bytes) -> None:
+        left = left_in(content)
+        runs = self._runs.get(site.email)
+        if left is None or runs is None:
+            return
+        assert left in runs.out, f"I17: what run {left[1]} of job {left[0]} left goes out, and nobody let it"
+
+    def turned(self, site: Site) -> None:
+        """I14, after a turn of a control thread."""
+        self.checks["I14"] += 1
+        assert len(site.queue) < _QUEUE, f"I14: {len(site.queue)} pieces of work wait at {site.email}"
+        assert len(site.pool.waiting) < _QUEUE, f"I14: {len(site.pool.waiting)} pieces of work wait for {site.email}'s pool"
+        if site.machine is not None:
+            open_now = len(site.machine.descriptors)
+            assert open_now < _DESCRIPTORS, f"I14: {site.email} has {open_now} files open"
+        for peer, kept in site.engine.inbox._kept.items():
+            assert len(kept) <= _KEPT, f"I14: {len(kept)} envelopes of {peer} wait at {site.email}"
+        if site.alive:
+            tuning = site.tuning
+            for peer in contacts.in_state(site.db, "accepted"):
+                count, size = outbox.unread(site.db, peer)
+                assert count <= tuning.window_messages, f"I14: {count} messages for {peer} lie unread"
+                assert size <= tuning.window_bytes + 2 * tuning.envelope_bytes + 100_000, f"I14: {size} bytes lie unread"
+
+    # -- at rest ---------------------------------------------------------------------------------------------------
+
     def at_rest(self) -> None:
         """Everything that holds when no fault is left and nothing moves any more."""
         for site in self._world.sites.values():
             self._index_is_true(site)
             self._nothing_is_left(site)
             self._applied_once(site)
+            self._all_was_asked_for(site)
             self._readers_are_told(site)
+            self._stays_inside(site)
         self._streams_are_dense()
 
     def _index_is_true(self, site: Site) -> None:
-        for owner in (site.email, *contacts.in_state(site.db, "accepted")):
+        self.checks["I2"] += 1
+        for owner in (site.email, *self._peers(site)):
             rows = {str(row.path): str(row.sha256) for row in files.below(site.db, owner, "")}
-            disk = {path: str(Digest.of(content)) for path, content in site.tree(owner).items()}
-            assert rows == disk, f"I2: {site.email}'s index of {owner} is not what is on the disk"
+            disk = {path: str(Digest.of(content)) for path, content in _composed(site.tree(owner)).items()}
+            assert rows == disk, f"I2: {site.email}'s index of {owner} is not what is on the disk: {_apart(rows, disk)}"
         told = dict(
             site.db.all("SELECT path, sha256 FROM event WHERE seq IN (SELECT max(seq) FROM event GROUP BY path)")
         )
@@ -71,23 +153,26 @@ class Judge:
         assert {path: sha for path, sha in told.items() if sha is not None} == own, "I2: events and index differ"
 
     def _nothing_is_left(self, site: Site) -> None:
+        self.checks.update(("I10", "I3"))
         for state in ("due", "void", "sent"):
-            rows = outbox.in_state(site.db, state)
+            rows = [row for row in outbox.in_state(site.db, state) if row.peer not in self._apart]
             assert not rows, f"I10: {site.email} still has {len(rows)} messages in the state {state}"
         assert not messages.intents(site.db), "I10: an intent was never carried out"
         assert not messages.held(site.db), "I10: a proposal is still held"
-        for peer in contacts.in_state(site.db, "accepted"):
+        for peer in self._peers(site):
             drafts = streams.drafts_to(site.db, peer)
             assert not drafts, f"I3: {site.email} never learnt what became of {[draft.path for draft in drafts]}"
             row = streams.stream(site.db, peer)
             assert row is None or row.gap_since is None, "I10: a gap stays open"
             told = views.reader(site.db, peer)
             assert told is not None and not told.behind, f"I10: {peer} has not been told everything"
-        for box in self._world.hub.boxes():
-            if box.kind in ("inbox", "outbox"):
-                assert not self._world.hub.contents(box), f"I10: objects are left in {box}"
+        for hub in self._world.hubs.values():
+            for box in hub.boxes():
+                if box.kind in ("inbox", "outbox") and not {box.datasite, box.peer} & self._apart:
+                    assert not hub.contents(box), f"I10: objects are left in {box}: {list(hub.contents(box))}"
 
     def _applied_once(self, site: Site) -> None:
+        self.checks["I4"] += 1
         doubled = site.db.all(
             "SELECT path, sha256 FROM event WHERE sha256 IS NOT NULL AND by <> ? GROUP BY path, sha256, by"
             " HAVING count(*) > 1",
@@ -95,27 +180,117 @@ class Judge:
         )
         assert not doubled, f"I4: applied more than once: {doubled}"
 
+    def _all_was_asked_for(self, site: Site) -> None:
+        self.checks["I6"] += 1
+        for path, sha256, by in site.db.all("SELECT path, sha256, by FROM event WHERE by <> ?", site.email):
+            assert (site.email, by, sha256) in self._asked, f"I6: {path} was changed in the name of {by}, who never asked"
+
     def _readers_are_told(self, site: Site) -> None:
-        for reader in contacts.in_state(site.db, "accepted"):
+        self.checks["I1"] += 1
+        for reader in self._peers(site):
             other = self._world.sites[reader]
-            has, should = other.tree(site.email), readable(site, reader)
-            assert has == should, f"I1: {reader}'s mirror of {site.email}: {_difference(has, should)}"
+            has, should = _composed(other.tree(site.email)), _composed(readable(site, reader))
+            if other.machine is not None and other.machine.volume.habits.folds_case:
+                has, should = _without_clashes(has, should), _without_clashes(should, has)
+            assert has == should, f"I1: {reader}'s mirror of {site.email}: {_apart(has, should)}"
             shown = {path for path in should if views.shown(site.db, reader, [path])}
             assert shown == set(should), "I1: the view is not what was shown"
 
+    def _stays_inside(self, site: Site) -> None:
+        self.checks["I12"] += 1
+        known = {*self._world.sites, *self._apart}
+        for path in site.hands.files(""):
+            top, _, rest = path.partition("/")
+            assert top in ("datasites", ".stage", ".trash", "inbox", "outbox"), f"I12: {path} is outside of every datasite"
+            assert top != "datasites" or rest.partition("/")[0] in known, f"I12: {path} is in nobody's datasite"
+        if site.machine is not None:
+            beside = {name for name, _ in site.machine.volume.root.entries.values()} - {"SyftBox"}
+            assert not beside, f"I12: {sorted(beside)} were made outside of the data folder"
+
     def _streams_are_dense(self) -> None:
+        self.checks["I8"] += 1
         for key, numbers in self._told.items():
             there = set(numbers) | self._voided[key]
             assert there == set(range(1, max(there) + 1)), f"I8: {key[0]} has gaps: {sorted(numbers)}"
 
+    def halted(self) -> None:
+        """I13, at rest while plans wait for their person: nothing of them has happened, here or at readers."""
+        for site in self._world.sites.values():
+            for halt in problems.halts(site.db):
+                if halt.kind != "own":
+                    continue
+                self.checks["I13"] += 1
+                for path in halt.paths:
+                    row = files.get(site.db, site.email, path)
+                    assert row is not None, f"I13: {path} was given up before anybody confirmed"
+                    self._still_shown(site, path, row.sha256)
 
-def history(site: Site, path: str) -> list[dict[str, object]]:
-    return events.history(site.db, path)
+    def _still_shown(self, site: Site, path: str, sha256: Digest) -> None:
+        for reader in self._peers(site):
+            shown = views.shown(site.db, reader, [path])
+            if path in shown and shown[path].sha256 == sha256:
+                content = self._world.sites[reader].hands.read(self._world.sites[reader].at(path, site.email))
+                assert content is not None, f"I13: {path} was taken from {reader} before anybody confirmed"
+
+    def owed(self, owed: dict[Email, set[bytes]]) -> None:
+        """I9: what people saved is somewhere: in a tree, in the trash, or kept as an earlier version."""
+        for email, contents in owed.items():
+            self.checks["I9"] += 1
+            site = self._world.sites[email]
+            there = {content for top in ("datasites", ".trash") for content in site.hands.files(top).values()}
+            for content in sorted(contents - there):
+                kept = site.versions.get(Digest.of(content))
+                assert kept is not None, f"I9: {content[:60]!r} is nowhere at {email}"
+
+    def _peers(self, site: Site) -> list[Email]:
+        return [peer for peer in contacts.in_state(site.db, "accepted") if peer not in self._apart]
 
 
-def _difference(has: dict[str, bytes], should: dict[str, bytes]) -> str:
-    return "; ".join(
-        f"{path}: has {has.get(path)!r:.60}, should have {should.get(path)!r:.60}"
-        for path in sorted(has.keys() | should.keys())
-        if has.get(path) != should.get(path)
-    )
+def allowed_at_the_moment(site: Site, judge: Judge) -> None:
+    """I6: makes a site's engine show each proposal that it is about to carry out, with the channel it came through."""
+    decide, apply = site.engine.decide, site.engine.apply
+    take, carry_out = decide.take, apply.carry_out
+    channel: list[Email] = []
+
+    def taking(letter):  # type: ignore[no-untyped-def]
+        channel[:] = [letter.ref.box.peer]
+        try:
+            return take(letter)
+        finally:
+            channel.clear()
+
+    def carrying(proposal, found, large):  # type: ignore[no-untyped-def]
+        judge.checks["I6"] += 1
+        assert not channel or proposal.sender == channel[0], f"I6: {channel[0]} speaks as {proposal.sender}"
+        for change in proposal.changes:
+            may = site.parts.access.may_write(proposal.sender, change.path)
+            assert may, f"I6: {proposal.sender} may not write {change.path}"
+            try:
+                hidden = site.parts.hidden(change.path)
+            except ItemError:
+                hidden = None
+            assert hidden is None, f"I6: {change.path} never travels"
+        return carry_out(proposal, found, large)
+
+    decide.take, apply.carry_out = taking, carrying  # type: ignore[method-assign]
+
+
+def _composed(tree: dict[str, bytes]) -> dict[str, bytes]:
+    """By path in Unicode form NFC, whatever form a disk keeps."""
+    return {unicodedata.normalize("NFC", path): content for path, content in tree.items()}
+
+
+def _without_clashes(tree: dict[str, bytes], other: dict[str, bytes]) -> dict[str, bytes]:
+    """Without the paths that a disk which folds case cannot hold side by side: there one of them waits."""
+    keys = Counter(path.casefold() for path in {*tree, *other})
+    return {path: content for path, content in tree.items() if keys[path.casefold()] == 1}
+
+
+def _apart(has: dict[str, object] | dict[str, bytes] | dict[str, str], should: dict[str, bytes] | dict[str, str]) -> str:
+    """How two trees differ, in a few words."""
+    extra = sorted(set(has) - set(should))
+    missing = sorted(set(should) - set(has))
+    other = sorted(path for path in set(has) & set(should) if has[path] != should[path])
+    return f"too many {extra}, missing {missing}, other content {other}"
+
+

@@ -6,6 +6,7 @@ virtual go on to the machine's own calls, so tests on a real disk are not distur
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -143,7 +144,22 @@ def _may_change(directory: Inode, name: str) -> None:
 
 
 def _meet(inode: Inode, call: str, name: str = "") -> None:
-    _machine_of(inode).meet(call, name)
+    if not _quiet:
+        _machine_of(inode).meet(call, name)
+
+
+_quiet = 0
+
+
+@contextlib.contextmanager
+def passed_over() -> Iterator[None]:
+    """Lets who watches a world use its disks without passing a seam."""
+    global _quiet
+    _quiet += 1
+    try:
+        yield
+    finally:
+        _quiet -= 1
 
 
 def _open_inode(inode: Inode, flags: int, name: str) -> int:

@@ -1,189 +1,246 @@
 """A random walk: people, time and faults take turns by chance, then the faults end and the world must be in order.
 
-Everything follows from the seed, so a failing seed is a failing test that can be run again.
+Everything follows from the seed. A walk is first a plan, a list of steps each with a chance of its own, and then its
+execution: so a failing walk can be told again without the steps that have nothing to do with its failure.
 """
 
 from __future__ import annotations
 
+import errno
 import random
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from syftd.errors import Transient
-from syftd.names import Email
+from syftd.errors import AuthNeeded, Quota, Transient
+from syftd.plan.guard import DeletionLimit
 from syftd.sync.parts import Tuning
 from syftd.transport.mailbox import Ref
+from tests.sim import jobs as simulated_jobs
 from tests.sim.adversity import Crash
-from tests.sim.judge import Judge
+from tests.sim.hands import VirtualHands
+from tests.sim.hostile import Mallory
+from tests.sim.jobs import Runs
+from tests.sim.judge import Judge, allowed_at_the_moment
+from tests.sim.people import People
+from tests.sim.volume import Habits, failure
 from tests.sim.world import Site, World
 
-FOLDERS = ("public", "team", "drop", "team/inner", "secret")
-NAMES = ("a.txt", "b.txt", "c.txt")
 SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window_messages=3, turn_messages=2)
 """Narrow windows, so that a handful of files shows what thousands would."""
 
+KINDS: dict[str, int] = {
+    "save": 10, "save_there": 6, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 4,
+    "send_job": 2, "answer_job": 3, "delete_much": 1, "permit": 1, "work": 12, "pass_time": 8, "poll": 4, "scan": 4,
+    "crash": 2, "weather": 4, "listing": 1, "clock": 1, "hostile": 3, "keep": 1, "overflow": 1, "tidy": 1,
+}  # fmt: skip
+"""What may happen in a step, and how often."""
+
+_CHANGES = frozenset({"create", "write", "rename", "exchange", "link", "unlink", "mkdir", "rmdir"})
+_READS = frozenset({"open", "pread", "list", "stat"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happens; `number` gives it its own chance, whatever happens before."""
+
+    number: int
+    kind: str
+
+
+def plan(seed: int, steps: int = 45) -> list[Step]:
+    """The steps of a seed."""
+    chance = random.Random(f"plan {seed}")
+    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=steps)
+    return [Step(number, kind) for number, kind in enumerate(kinds)]
+
+
+@dataclass(slots=True)
+class Weather:
+    """How likely faults are while it lasts, each time a seam is passed."""
+
+    transport: float = 0.0
+    crash: float = 0.0
+    disk: float = 0.0
+    full: float = 0.0
+    spoil: float = 0.0
+    meddle: float = 0.0
+    """People acting in the middle of what a daemon does."""
+
+    @property
+    def calm(self) -> bool:
+        return not (self.crash or self.disk or self.full or self.meddle)
+
 
 class Walk:
-    """One walk. `steps` things happen under faults; `end` lets the world settle and judges it."""
+    """One walk through a world in memory."""
 
-    def __init__(self, folder: Path, seed: int, *, people: int = 2, on_disk: bool = False) -> None:
-        self.chance = random.Random(f"walk {seed}")
-        tuning = SMALL if self.chance.random() < 0.7 else Tuning()
-        self.world = World(folder, seed, on_disk=on_disk, tuning=tuning)
-        self.judge = Judge(self.world)
-        self.trace: list[str] = []
-        self.sites = [self.world.site(name) for name in ("ada", "bob", "cy")[:people]]
-        self.storm = 0.0
-        self.crashing = 0.0
-        self._count = 0
-        self._owed: dict[Email, set[bytes]] = defaultdict(set)
-        """What each person saved and did not overwrite or delete again themselves."""
-        self._granted: dict[tuple[Email, str], set[str]] = defaultdict(set)
-        """Who was ever let into a folder."""
-        for site in self.sites:
-            self._rule(site, "public", ["*"], [])
-            self._rule(site, "team", [], [])
-            self._rule(site, "drop", [], [other.email for other in self.sites if other is not site])
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.seed = seed
+        begin = random.Random(f"walk {seed}")
+        tuning = SMALL if begin.random() < 0.7 else Tuning(inline_bytes=4096)
+        self.world = World(folder, seed, tuning=tuning, virtual=True, with_jobs=True, hubs=begin.choice((1, 1, 2)))
+        self.coverage: Counter[str] = Counter()
+        self.weather = Weather()
+        self.chance = begin
+        names = ("ada", "bob", "cy", "dee")[: begin.choice((2, 2, 2, 3, 3, 4))]
+        self.runs: dict[str, Runs] = {}
+        self.people = People(self.world, self.runs)  # type: ignore[arg-type]
+        self.judge = Judge(self.world, self.runs, apart=frozenset({Mallory.email}))  # type: ignore[arg-type]
+        self._meddling = False
+        for name in names:
+            self._move_in(name, begin)
+        self.mallory = Mallory(self.world) if begin.random() < 0.4 else None
+        if self.mallory is not None:
+            for site in self.sites:
+                self.mallory.meet(site)
         for index, site in enumerate(self.sites):
             for other in self.sites[index + 1 :]:
-                self.world.befriend(site, other)
+                if begin.random() < 0.85:
+                    self.world.befriend(site, other)
         for site in self.sites:
-            site.meet = self._meeting(site)
+            self._watch(site)
 
-    def run(self, steps: int = 60) -> None:
+    @property
+    def sites(self) -> list[Site]:
+        return self.people.sites
+
+    @property
+    def trace(self) -> list[str]:
+        return self.people.trace
+
+    def _move_in(self, name: str, begin: random.Random) -> None:
+        habits = Habits(
+            granularity_ns=begin.choice((1, 1, 1, 4_000_000, 2 * 10**9)), folds_case=begin.random() < 0.1,
+            decomposes=begin.random() < 0.1, exchanges=begin.random() < 0.8,
+        )  # fmt: skip
+        site = self.world.site(name, habits=habits)
+        self.runs[site.email] = Runs(lambda: self.chance, lambda out, seam: self._at_seam(site, seam))
+        site.parts.deletion_limit = DeletionLimit(*begin.choice(((20, 30), (2, 30))))
+        self.people.rule(site, "public", ["*"], [])
+        self.people.rule(site, "team", [], [])
+        others = ("mallory@example.org", *(f"{other}@example.org" for other in ("ada", "bob", "cy", "dee") if other != name))
+        self.people.rule(site, "drop", [], others)
+
+    def _watch(self, site: Site) -> None:
+        """Puts the weather at every seam of a site, now and after each of its restarts."""
+        site.meet = lambda seam: self._at_seam(site, seam)
+        site.spoil = self._spoil
+        for mailbox in site.mailboxes:
+            mailbox.spoil = self._spoil
+        assert site.machine is not None
+        site.machine.meet = lambda call, name: self._at_call(site, call)
+        build = site._build
+        limit = site.parts.deletion_limit
+
+        def building() -> None:
+            build()
+            site.parts.deletion_limit = limit
+            allowed_at_the_moment(site, self.judge)
+
+        site._build = building  # type: ignore[method-assign]
+        allowed_at_the_moment(site, self.judge)
+
+    # -- the walk --------------------------------------------------------------------------------------------------
+
+    def run(self, steps: Sequence[Step] | None = None) -> None:
         """Walks, settles, judges."""
-        actions: list[tuple[int, Callable[[Site], None]]] = [
-            (10, self._write), (5, self._write_there), (3, self._delete), (2, self._delete_there), (3, self._rename),
-            (2, self._rename_there), (4, self._change_rules), (2, self._job), (10, self._work), (8, self._pass_time),
-            (4, self._poll), (4, self._scan), (2, self._crash), (3, self._weather), (1, self._listing),
-        ]  # fmt: skip
-        weights = [weight for weight, _ in actions]
-        for _ in range(steps):
-            action = self.chance.choices([action for _, action in actions], weights)[0]
-            action(self.chance.choice(self.sites))
-        self.end()
+        with simulated_jobs.simulated(self._runs_of):
+            for step in plan(self.seed) if steps is None else steps:
+                self.chance = self.world.chance = self.people.chance = random.Random(f"{self.seed} {step.number} {step.kind}")
+                self._do(step.kind, self.chance.choice(self.sites))
+                for site in self.sites:
+                    self.judge.turned(site)
+            self.end()
+
+    def _runs_of(self, out: Path) -> Runs:
+        return next(self.runs[site.email] for site in self.sites if out.is_relative_to(site.home))
+
+    def _do(self, kind: str, site: Site) -> None:
+        self.coverage[kind] += 1
+        own: dict[str, Callable[[Site], object]] = {
+            "work": self._work, "pass_time": self._pass_time, "poll": Site.poll, "scan": Site.scan, "crash": self._crash,
+            "weather": self._change_weather, "listing": self._listing, "clock": self._step_clock,
+            "hostile": self._hostile, "keep": Site.keep, "overflow": self._overflow, "tidy": self._tidy,
+        }  # fmt: skip
+        (own.get(kind) or getattr(self.people, kind))(site)
 
     def end(self) -> None:
-        """The storm is over."""
-        self.storm = self.crashing = 0.0
+        """The storm is over: the world comes to rest, and is judged; then again after everybody was started anew."""
+        self.chance = self.world.chance = self.people.chance = random.Random(f"{self.seed} end")
+        self._calm()
+        self.world.settle()
+        self.judge.halted()
+        confirm = self.chance.random() < 0.5
+        for _ in range(3):
+            if not sum([self.people.answer_halts(site, confirm=confirm) for site in self.sites]):
+                break
+            self.world.settle()
+            confirm = True
+        self._judge()
+        before = [self._shape(site) for site in self.sites]
+        for site in self.sites:
+            site.restart()
+        self.world.settle()
+        self.judge.checks["I11"] += 1
+        assert [self._shape(site) for site in self.sites] == before, "I11: another start made other trees"
+        self._judge()
+        self._idle()
+
+    def _calm(self) -> None:
+        self.weather = Weather()
+        self.world.clock.step = 0.0
         for site in self.sites:
             site.lag, site.arrange = 0, None
-            site.mailbox.lag, site.mailbox.arrange = 0, None
-        self.world.settle()
-        self.judge.at_rest()
+            for mailbox in site.mailboxes:
+                mailbox.lag, mailbox.arrange = 0, None
+            assert isinstance(site.hands, VirtualHands)
+            site.hands.lasting = True
+            self.people.permit_all(site)
+            if not site.alive:
+                site.restart()
+            for name in self.world.hubs:
+                site.router.retry(name)
+        self._forgive()
+
+    def _forgive(self) -> None:
+        """What was not synchronised and did not survive a power cut is owed by nobody."""
         for site in self.sites:
-            for content in sorted(self._owed[site.email]):
-                assert site.holds(content), f"I9: {content!r} is nowhere at {site.email}"
+            there = {content for top in ("datasites", ".trash") for content in site.hands.files(top).values()}
+            self.people.owed[site.email] -= self.people.fleeting[site.email] - there
+
+    def _judge(self) -> None:
+        self.judge.at_rest()
+        self.judge.owed(self.people.owed)
         for (owner, reader), contents in self.judge.sent.items():
             for content in contents:
                 if content.startswith(b"of "):
                     folder = content.split(b" ")[2].decode()
-                    assert reader in self._granted[owner, folder] or "*" in self._granted[owner, folder], (
-                        f"I7: {reader} was sent {content!r}"
-                    )
+                    granted = self.people.granted[owner, folder]
+                    assert reader in granted or "*" in granted, f"I7: {reader} was sent {content[:60]!r}"
 
-    # -- people ----------------------------------------------------------------------------------------------------
+    def _shape(self, site: Site) -> dict[str, dict[str, bytes]]:
+        return {owner: site.tree(owner) for owner in (site.email, *(other.email for other in self.sites if other is not site))}
 
-    def _content(self, owner: Email, folder: str) -> bytes:
-        self._count += 1
-        padding = b"x" * self.chance.choice((0, 0, 0, 50, 300))
-        return f"of {owner} {folder} number {self._count} ".encode() + padding
-
-    def _save(self, site: Site, owner: Email, path: str, content: bytes) -> None:
-        self._forget(site, owner, path)
-        site.write(path, content, owner, hint=self._hinted())
-        self._owed[site.email].add(content)
-        self.trace.append(f"{site.email} saves {owner}/{path}: {content[:40]!r}")
-
-    def _forget(self, site: Site, owner: Email, path: str) -> None:
-        place = site.place(path, owner)
-        if place.exists():
-            self._owed[site.email].discard(place.read_bytes())
-
-    def _hinted(self) -> bool:
-        return self.chance.random() < 0.7
-
-    def _write(self, site: Site) -> None:
-        folder = self.chance.choice((*FOLDERS, "private"))
-        self._save(site, site.email, f"{folder}/{self.chance.choice(NAMES)}", self._content(site.email, folder))
-
-    def _write_there(self, site: Site) -> None:
-        owner = self._other(site)
-        folder = self.chance.choice(("public", "team", "drop", "drop"))
-        if site.place("", owner.email).is_dir():
-            # What a peer proposes is theirs: in the owner's tree it may be read by whoever may read that folder.
-            self._save(site, owner.email, f"{folder}/{self.chance.choice(NAMES)}", self._content(owner.email, folder))
-
-    def _delete(self, site: Site) -> None:
-        self._remove(site, site.email)
-
-    def _delete_there(self, site: Site) -> None:
-        self._remove(site, self._other(site).email)
-
-    def _remove(self, site: Site, owner: Email) -> None:
-        path = self._some_file(site, owner)
-        if path is not None:
-            self._forget(site, owner, path)
-            site.delete(path, owner, hint=self._hinted())
-            self.trace.append(f"{site.email} deletes {owner}/{path}")
-
-    def _rename(self, site: Site) -> None:
-        self._move(site, site.email)
-
-    def _rename_there(self, site: Site) -> None:
-        self._move(site, self._other(site).email)
-
-    def _move(self, site: Site, owner: Email) -> None:
-        path = self._some_file(site, owner)
-        if path is None:
-            return
-        self._count += 1
-        to = f"{path.rpartition('/')[0]}/moved-{self._count}.txt"
-        site.rename(path, to, owner, hint=self._hinted())
-        self.trace.append(f"{site.email} renames {owner}/{path} to {to}")
-
-    def _some_file(self, site: Site, owner: Email) -> str | None:
-        if not site.place("", owner).is_dir():
-            return None
-        found = [path for path in site.tree(owner) if path.endswith(".txt")]
-        return self.chance.choice(found) if found else None
-
-    def _change_rules(self, site: Site) -> None:
-        others = [other.email for other in self.sites if other is not site]
-        folder = self.chance.choice(("team", "team", "drop", "team/inner"))
-        some = [email for email in others if self.chance.random() < 0.5]
-        if folder == "drop":
-            self._rule(site, folder, [], some)
-        else:
-            self._rule(site, folder, some, [])
-
-    def _rule(self, site: Site, folder: str, read: Sequence[str], write: Sequence[str]) -> None:
-        for other in self.sites:
-            if other.email in (*read, *write) or "*" in read:
-                for name in FOLDERS:
-                    if name == folder or name.startswith(folder + "/"):
-                        self._granted[site.email, name].add(other.email)
-        site.rules(folder, read=read, write=write, hint=self._hinted())
-        self.trace.append(f"{site.email} lets {read} read and {write} write {folder}")
-
-    def _job(self, site: Site) -> None:
-        owner = self._other(site)
-        if not site.place("", owner.email).is_dir():
-            return
-        self._count += 1
-        folder = f"app_data/job/inbox/{site.email}/job-{self._count}"
-        for name in ("run.sh", "main.py"):
-            site.write(f"{folder}/{name}", f"job {self._count} {name}".encode(), owner.email, hint=self._hinted())
-        self.trace.append(f"{site.email} drops job-{self._count} at {owner.email}")
-
-    def _other(self, site: Site) -> Site:
-        return self.chance.choice([other for other in self.sites if other is not site])
+    def _idle(self) -> None:
+        """I15: one more round of a world at rest."""
+        changes: Counter[str] = Counter()
+        for site in self.sites:
+            assert site.machine is not None
+            site.machine.meet = lambda call, name: changes.update([call] if call in _CHANGES else ())
+            for mailbox in site.mailboxes:
+                mailbox.lists = 0
+        self.world.round(3.0)
+        self.judge.checks["I15"] += 1
+        assert not changes, f"I15: an idle world changes its disks: {dict(changes)}"
+        asked = max(mailbox.lists for site in self.sites for mailbox in site.mailboxes)
+        assert asked <= 1, f"I15: {asked} listings for one poll"
 
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _work(self, site: Site) -> None:
-        for _ in range(self.chance.randint(1, 12)):
+        for _ in range(self.chance.randint(1, 14)):
             self.world.step()
 
     def _pass_time(self, site: Site) -> None:
@@ -191,42 +248,106 @@ class Walk:
         for each in self.sites:
             each.due()
 
-    def _poll(self, site: Site) -> None:
-        site.poll()
-
-    def _scan(self, site: Site) -> None:
-        site.scan()
+    def _tidy(self, site: Site) -> None:
+        site.guarded(lambda: site.engine.tidy(7 * 86400.0, 1 << 30))
 
     # -- faults ----------------------------------------------------------------------------------------------------
 
     def _crash(self, site: Site) -> None:
-        self.trace.append(f"{site.email} crashes")
+        power = self.chance if self.chance.random() < 0.5 else None
+        self.people.say(f"{site.email} {'loses power' if power else 'is killed'}")
+        if site.alive:
+            site.crash(power=power)
         site.restart()
         if not site.alive:
             site.restart()
 
-    def _weather(self, site: Site) -> None:
-        self.storm = self.chance.choice((0.0, 0.0, 0.05, 0.3))
-        self.crashing = self.chance.choice((0.0, 0.0, 0.005, 0.02))
-        self.trace.append(f"the weather is {self.storm} {self.crashing}")
+    def _change_weather(self, site: Site) -> None:
+        chance = self.chance
+        self.weather = Weather(
+            transport=chance.choice((0.0, 0.0, 0.05, 0.3)), crash=chance.choice((0.0, 0.0, 0.0005, 0.003)),
+            disk=chance.choice((0.0, 0.0, 0.002)), full=chance.choice((0.0, 0.0, 0.0, 0.05)),
+            spoil=chance.choice((0.0, 0.0, 0.1)), meddle=chance.choice((0.0, 0.001, 0.005)),
+        )  # fmt: skip
+        self.people.say(f"the weather is {self.weather}")
 
     def _listing(self, site: Site) -> None:
-        site.lag = site.mailbox.lag = self.chance.choice((0, 1, 2))
-        shuffled = self.chance.random() < 0.5
-        site.arrange = self._shuffle if shuffled else None
-        site.mailbox.arrange = site.arrange
+        site.lag = self.chance.choice((0, 1, 2))
+        site.arrange = self._shuffle if self.chance.random() < 0.5 else None
+        for mailbox in site.mailboxes:
+            mailbox.lag, mailbox.arrange = site.lag, site.arrange
 
     def _shuffle(self, refs: tuple[Ref, ...]) -> list[Ref]:
+        self.coverage["listing shuffled"] += 1
         again = list(refs) + [ref for ref in refs if self.chance.random() < 0.3]
         self.chance.shuffle(again)
         return again
 
-    def _meeting(self, site: Site) -> Callable[[str], None]:
-        def meet(seam: str) -> None:
-            if self.crashing and self.chance.random() < self.crashing:
-                self.trace.append(f"{site.email} crashes at {seam}")
-                raise Crash(seam)
-            if self.storm and seam.startswith(("mail.", "blobs.", "profile.")) and self.chance.random() < self.storm:
-                raise Transient(f"the storm took {seam}")
+    def _step_clock(self, site: Site) -> None:
+        self.world.clock.step = self.chance.choice((0.0, 3600.0, -3600.0, 86400.0 * 3))
+        self.people.say(f"the wall clock is off by {self.world.clock.step} s")
 
-        return meet
+    def _overflow(self, site: Site) -> None:
+        """The watcher lost hints, and says so."""
+        site.scan()
+
+    def _hostile(self, site: Site) -> None:
+        if self.mallory is None:
+            return
+        self.people.say(f"mallory {self.mallory.act(site, self.chance)} to {site.email}")
+        for datasite, digest in self.mallory.sent:
+            self.judge.asked(datasite, self.mallory.email, digest)
+
+    def _spoil(self, content: bytes) -> bytes:
+        if not self.weather.spoil or self.chance.random() >= self.weather.spoil or not content:
+            return content
+        if self.chance.random() < 0.5:
+            self.coverage["read cut short"] += 1
+            return content[: self.chance.randrange(len(content))]
+        self.coverage["bit flipped"] += 1
+        at = self.chance.randrange(len(content))
+        return content[:at] + bytes([content[at] ^ (1 << self.chance.randrange(8))]) + content[at + 1 :]
+
+    def _at_seam(self, site: Site, seam: str) -> None:
+        weather = self.weather
+        if weather.crash and self.chance.random() < 4 * weather.crash:
+            self._end_here(site, seam)
+        if weather.transport and seam.startswith(("mail.", "blobs.", "profile.")) and self.chance.random() < weather.transport:
+            self.coverage["reply lost" if seam.endswith(".reply") else "transport error"] += 1
+            raise self.chance.choice((
+                Transient(f"the storm took {seam}"), Transient(f"503 at {seam}"),
+                Quota(f"429 at {seam}", after=self.chance.choice((1.0, 60.0))), AuthNeeded(f"401 at {seam}"),
+            ))  # fmt: skip
+
+    def _at_call(self, site: Site, call: str) -> None:
+        weather = self.weather
+        if weather.calm:
+            return
+        draw = self.chance.random()
+        if weather.crash and draw < weather.crash:
+            self._end_here(site, call)
+        draw = self.chance.random()
+        if call in _CHANGES and weather.full and draw < weather.full:
+            self.coverage["disk full"] += 1
+            raise failure(errno.ENOSPC, call)
+        if weather.disk and draw < weather.disk and call in _CHANGES | _READS:
+            self.coverage["disk error"] += 1
+            raise failure(self.chance.choice((errno.EIO, errno.EACCES)), call)
+        if weather.meddle and not self._meddling and self.chance.random() < weather.meddle:
+            self._meddle(site)
+
+    def _end_here(self, site: Site, seam: str) -> None:
+        power = self.chance if self.chance.random() < 0.5 else None
+        self.coverage["power cut" if power else "crash"] += 1
+        self.people.say(f"{site.email} {'loses power' if power else 'crashes'} at {seam}")
+        raise Crash(seam, power)
+
+    def _meddle(self, site: Site) -> None:
+        """Somebody works at this machine just now."""
+        self._meddling = True
+        try:
+            self.coverage["meddling"] += 1
+            kind = self.chance.choice(("save", "save", "save_there", "delete", "rename", "delete_there", "change_rules"))
+            getattr(self.people, kind)(site)
+        finally:
+            self._meddling = False
