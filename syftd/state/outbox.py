@@ -66,15 +66,9 @@ def add(
     return row
 
 
-def due(db: Db, peer: Email, now: float, limit: int = 64) -> list[Row]:
-    """The peer's unsent messages in order, none when the first must still wait (order within a peer is kept)."""
-    rows = _rows(db, "peer = ? AND state = 'due' ORDER BY id LIMIT ?", peer, limit, payload=True)
-    return [] if not rows or rows[0].due > now else rows
-
-
-def next_due(db: Db) -> float | None:
-    found: float | None = db.value("SELECT min(due) FROM outbox WHERE state = 'due'")
-    return found
+def due(db: Db, peer: Email, limit: int = 64) -> list[Row]:
+    """The peer's unsent messages in order."""
+    return _rows(db, "peer = ? AND state = 'due' ORDER BY id LIMIT ?", peer, limit, payload=True)
 
 
 def peers_with(db: Db, state: str) -> list[Email]:
@@ -152,11 +146,12 @@ def sent(db: Db, row: int, transport: str) -> None:
 
 
 def postpone(db: Db, row: int, due_at: float, error: str) -> None:
+    """Notes a failure. `due_at` is wall time, for people; who sends measures the pause on a clock that never steps."""
     db.run("UPDATE outbox SET due = ?, tries = tries + 1, error = ? WHERE id = ?", due_at, error, row)
 
 
 def wake(db: Db, peer: Email | None = None) -> None:
-    """Makes postponed messages due now."""
+    """Ends the pauses of postponed messages."""
     db.run("UPDATE outbox SET due = 0 WHERE state = 'due' AND (?1 IS NULL OR peer = ?1)", peer)
 
 

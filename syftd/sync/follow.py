@@ -19,6 +19,7 @@ from syftd.wire import names as wire_names
 from syftd.wire.messages import Change, Events, Proposal, StreamPosition
 
 _EPOCHS = 16
+_DAY = 86400.0
 _FARTHEST_JUMP = 10_000
 """More numbers than this are never taken back at once; a stream that jumps farther is asked for anew."""
 
@@ -31,6 +32,8 @@ class Follow:
         self._inbox = inbox
         self._mirror = mirror
         self._propose = propose
+        self._asks_at: dict[Email, float] = {}
+        """When an owner with an open gap is asked (again), in monotonic seconds: wall time may step."""
         self.standing: Callable[[Email, str], None] = lambda owner, standing: None
         """Told, inside a commit, that a peer has said no or has ended the contact."""
 
@@ -222,14 +225,17 @@ class Follow:
         for owner in contacts.in_state(parts.db, "accepted"):
             row = streams.stream(parts.db, owner)
             if row is None or row.gap_since is None:
+                self._asks_at.pop(owner, None)
                 continue
             if not self._inbox.kept(owner):
                 with parts.db.commit():
                     row.gap_since, row.asked = None, 0
                     streams.put_stream(parts.db, row)
                 continue
-            wait = parts.tuning.gap_seconds + row.asked * parts.tuning.resync_seconds
-            if parts.clock.now() - row.gap_since >= wait:
+            now = parts.clock.monotonic()
+            if now >= self._asks_at.setdefault(owner, now + parts.tuning.gap_seconds):
+                # Each pause is twice the last, up to a day: who does not answer is not written to without end.
+                self._asks_at[owner] = now + min(_DAY, parts.tuning.resync_seconds * 2 ** min(row.asked, 20))
                 row.asked += 1
                 with parts.db.commit():
                     streams.put_stream(parts.db, row)

@@ -28,6 +28,8 @@ class Outbox:
         self._collecting = False
         self._busy: set[Email] = set()
         self._sent_at: dict[int, float] = {}
+        self._rests: dict[int, float] = {}
+        """Until when a message that could not be sent rests, in monotonic seconds; after a restart none does."""
         self._removing = False
         self._recalled: set[int] = set()
         self._taking_back: set[int] = set()
@@ -43,17 +45,22 @@ class Outbox:
     def pump(self) -> None:
         """Starts sending for every peer with due messages that is not being sent to already."""
         parts = self._parts
-        now = parts.clock.now()
         for peer in outbox.peers_with(parts.db, "due"):
             if peer in self._busy:
                 continue
             private = parts.router.carries_private(peer)
-            due = (row for row in outbox.due(parts.db, peer, now) if private or not row.private)
-            rows = list(itertools.takewhile(self.may_go, due))
+            due = outbox.due(parts.db, peer)
+            if due and self._rests_still(due[0]):
+                continue  # Those behind it wait too, since the order within a peer is kept.
+            rows = list(itertools.takewhile(self.may_go, (row for row in due if private or not row.private)))
             if rows:
                 self._busy.add(peer)
                 self._submit(peer, rows)
         self._take_back()
+
+    def _rests_still(self, row: outbox.Row) -> bool:
+        """Whether the pause after a failure goes on; `outbox.wake` ends it by setting `due` to 0."""
+        return row.due > 0 and self._parts.clock.monotonic() < self._rests.get(row.id, float("-inf"))
 
     def _submit(self, peer: Email, rows: list[outbox.Row]) -> None:
         parts = self._parts
@@ -86,6 +93,7 @@ class Outbox:
             for row, transport, error in work.results:
                 if transport is not None:
                     outbox.sent(parts.db, row, transport)
+                    self._rests.pop(row, None)
                     self._sent_at[row] = parts.clock.monotonic()
                 elif error is not None:
                     self._postpone(work.peer, row, error)
@@ -104,6 +112,7 @@ class Outbox:
             pause = max(pause, min(15.0, 2.0**tries))  # A new peer may be about to open the box.
         elif isinstance(error, (AuthNeeded, Refused, Permanent)):
             pause = max(pause, 15.0)
+        self._rests[row] = parts.clock.monotonic() + pause
         outbox.postpone(parts.db, row, parts.clock.now() + pause, str(error))
         kind = "untrusted-folder" if isinstance(error, Refused) else "cannot-send"
         remedy = error.remedy if isinstance(error, SyftdError) else ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import deque
 from collections.abc import Sequence
 
-from syftd.errors import ItemError, Malformed, RootMissing
+from syftd.errors import ContentMissing, ItemError, Malformed, RootMissing
 from syftd.names import PERMISSION_FILE, Digest, RelPath
 from syftd.plan.guard import too_many_deletions
 from syftd.plan.own import Content, OwnChange, plan_own
+from syftd.rules.ruleset import MAX_FILE_BYTES
 from syftd.state import events, files, problems
 from syftd.sync.parts import Parts, row_of
 from syftd.sync.publish import Publish
@@ -26,6 +28,8 @@ class OwnTree:
         self._publish = publish
         self._versions = versions
         self._absent: dict[RelPath, Seen] = {}
+        self._closed: set[RelPath] = set()
+        """Permission files that could not be read. Whoever makes one readable again changes nothing else about it."""
         self._recent_deletions: deque[tuple[float, int]] = deque()
 
     def load_rules(self) -> None:
@@ -57,6 +61,7 @@ class OwnTree:
         changed = self._accept(seen) if seen else []
         if final:
             self._relent()
+            self._open_again()
         return changed
 
     def _accept(self, seen: dict[RelPath, Seen], *, confirmed: bool = False) -> list[RelPath]:
@@ -121,12 +126,14 @@ class OwnTree:
                 parts.access.drop(directory)
                 parts.solved("rules", path)
                 return
-            text, _ = parts.disk.read(parts.me, path, 256 * 1024)
+            text, _ = parts.disk.read(parts.me, path, MAX_FILE_BYTES)
             parts.access.set(directory, text)
             reason = parts.access.problems().get(directory)
             if reason is not None:
                 raise Malformed(reason)
         except ItemError as error:
+            if not isinstance(error, Malformed):
+                self._closed.add(path)
             parts.access.broken(directory, str(error))
             parts.problem(
                 "rules", path, f"{path} cannot be used: {error}. Nobody but you can read or write below “{directory or '.'}”.",
@@ -137,7 +144,24 @@ class OwnTree:
 
     def unreadable_rules(self, path: RelPath, reason: str) -> None:
         """A permission file that exists and cannot be read governs its subtree and grants nothing."""
+        self._closed.add(path)
         self._publish.close(path.parent, reason)
+
+    def _open_again(self) -> None:
+        """Puts permission files into force that can be read again."""
+        parts = self._parts
+        for path in sorted(self._closed):
+            row = files.get(parts.db, parts.me, path)
+            try:
+                readable = row is not None and parts.disk.read(parts.me, row.spelling, MAX_FILE_BYTES) is not None
+            except ItemError:
+                continue
+            self._closed.discard(path)
+            if readable:
+                self._compile(path)
+                with parts.db.commit():
+                    self._publish.rules_changed(path.parent)
+                    self._publish.build_all()
 
     # -- the guard -------------------------------------------------------------------------------------------------
 
@@ -238,11 +262,30 @@ class OwnTree:
             if link == PERMISSION_FILE or link.endswith("/" + PERMISSION_FILE):
                 self.unreadable_rules(RelPath(link), "it is a symbolic link, which is never followed")
         if final:
-            shown = problems.subjects(parts.db, "unreadable", "name-clash")
-            for seen in findings.seen if shown else ():
-                for kind in ("unreadable", "name-clash"):
-                    if (kind, seen.path) in shown:
-                        parts.solved(kind, seen.path)
+            told = {*(prefix or "." for prefix, _ in findings.unknown), *(str(path) for path, _ in findings.clashes)}
+            for kind, subject in sorted(problems.subjects(parts.db, "unreadable", "name-clash")):
+                if subject not in told and not self._still(kind, "" if subject == "." else subject):
+                    parts.solved(kind, subject)
+
+    def _still(self, kind: str, path: str) -> bool:
+        """Whether a problem of a path of the own datasite goes on; it may end without any file being different."""
+        disk, me = self._parts.disk, self._parts.me
+        try:
+            if kind == "name-clash":
+                above = path.rpartition("/")[0]
+                listing = disk.entries(me, above)
+                names = [] if listing is None else [*(name for name, _ in listing.files), *listing.directories]
+                keys = [unicodedata.normalize("NFC", f"{above}/{name}" if above else name) for name in names]
+                return keys.count(path) > 1
+            if disk.kind(me, path) == "directory":
+                disk.entries(me, path)
+            elif disk.kind(me, path) == "file":
+                disk.open_at(me, path).close()
+        except ContentMissing:
+            return False
+        except ItemError:
+            return True
+        return False
 
 
 def _content(item: Seen) -> Content | None:

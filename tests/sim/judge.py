@@ -14,7 +14,7 @@ from syftd.names import Digest, Email
 from syftd.state import contacts, files, messages, outbox, problems, streams, views
 from syftd.transport.mailbox import Box
 from syftd.wire import codec
-from syftd.wire.messages import Limits, Proposal
+from syftd.wire.messages import Limits
 from tests.sim.jobs import Runs, left_in
 from tests.sim.kernel import passed_over
 from tests.sim.world import Site, World, readable
@@ -68,7 +68,7 @@ class Judge:
     def stored(self, site: Site, box: Box, name: str, payload: bytes) -> None:
         """I3, I7, I8 and I17, at the moment in which an object goes out."""
         if box.kind == "inbox":
-            self._asks(box, codec.decode_proposal(payload, _LIMITS))
+            self._asks(box, payload)
             return
         if box.kind == "blobs":
             self._let_out(site, payload)
@@ -95,7 +95,11 @@ class Judge:
             assert known_digest == digest, f"I8: number {message.stream.sequence} to {reader} is used twice"
             self._voided[key].update(message.stream.voided)
 
-    def _asks(self, box: Box, proposal: Proposal) -> None:
+    def _asks(self, box: Box, payload: bytes) -> None:
+        try:
+            proposal = codec.decode_proposal(payload, _LIMITS)
+        except ItemError:
+            return  # Garbage asks for nothing.
         for change in proposal.changes:
             self._asked.add((box.datasite, box.peer, change.after))
 

@@ -210,7 +210,7 @@ class Volume:
         what = chance.choice(("old", "old", "new", "part", "dated"))
         if what == "old":
             inode.content, inode.mode, inode.mtime_ns, inode.ctime_ns = content, mode, mtime, ctime
-        elif what == "part":
+        elif what == "part" and inode.content != content:
             inode.content = inode.content[: chance.randint(0, len(inode.content))]
         elif what == "dated" and len(content) == len(inode.content):
             inode.content = content

@@ -32,8 +32,8 @@ SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window
 
 KINDS: dict[str, int] = {
     "save": 10, "save_there": 6, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 4,
-    "send_job": 2, "answer_job": 3, "delete_much": 1, "permit": 1, "work": 12, "pass_time": 8, "poll": 4, "scan": 4,
-    "crash": 2, "weather": 4, "listing": 1, "clock": 1, "hostile": 3, "keep": 1, "overflow": 1, "tidy": 1,
+    "send_job": 2, "answer_job": 3, "delete_much": 1, "permit": 1, "work": 18, "pass_time": 8, "poll": 4, "scan": 4,
+    "crash": 3, "weather": 7, "listing": 1, "clock": 1, "hostile": 3, "keep": 1, "overflow": 1, "tidy": 1,
 }  # fmt: skip
 """What may happen in a step, and how often."""
 
@@ -215,7 +215,7 @@ class Walk:
         self.judge.owed(self.people.owed)
         for (owner, reader), contents in self.judge.sent.items():
             for content in contents:
-                if content.startswith(b"of "):
+                if content.startswith(b"of ") and content.count(b" ") > 2:
                     folder = content.split(b" ")[2].decode()
                     granted = self.people.granted[owner, folder]
                     assert reader in granted or "*" in granted, f"I7: {reader} was sent {content[:60]!r}"
@@ -265,9 +265,9 @@ class Walk:
     def _change_weather(self, site: Site) -> None:
         chance = self.chance
         self.weather = Weather(
-            transport=chance.choice((0.0, 0.0, 0.05, 0.3)), crash=chance.choice((0.0, 0.0, 0.0005, 0.003)),
-            disk=chance.choice((0.0, 0.0, 0.002)), full=chance.choice((0.0, 0.0, 0.0, 0.05)),
-            spoil=chance.choice((0.0, 0.0, 0.1)), meddle=chance.choice((0.0, 0.001, 0.005)),
+            transport=chance.choice((0.0, 0.0, 0.05, 0.3)), crash=chance.choice((0.0, 0.001, 0.004, 0.02)),
+            disk=chance.choice((0.0, 0.0, 0.004)), full=chance.choice((0.0, 0.0, 0.0, 0.1)),
+            spoil=chance.choice((0.0, 0.0, 0.15)), meddle=chance.choice((0.0, 0.002, 0.01)),
         )  # fmt: skip
         self.people.say(f"the weather is {self.weather}")
 

@@ -101,6 +101,7 @@ def test_a_gap_that_stays_is_asked_about_with_growing_patience(owner: Owner, bob
     owner.says(put("a.txt", b"later"), sequence=owner.sequence + 3)
     let_see(bob)
     assert owner.asked() == []
+    let_see(bob, 1.0)
     let_see(bob, 11.0)
     assert [asked.resync for asked in owner.asked()] == [True]
     let_see(bob, 30.0)
@@ -108,6 +109,18 @@ def test_a_gap_that_stays_is_asked_about_with_growing_patience(owner: Owner, bob
     let_see(bob, 60.0)
     assert len(owner.asked()) == 2
     assert "gap" in bob.problem_kinds()
+    for _ in range(100):
+        let_see(bob, 3600.0)
+    assert len(owner.asked()) < 15, "who does not answer is asked ever more rarely"
+
+
+def test_a_wall_clock_that_is_put_back_does_not_make_a_gap_wait(owner: Owner, bob: Site) -> None:
+    owner.says(put("a.txt", b"later"), sequence=owner.sequence + 3)
+    let_see(bob)
+    let_see(bob, 1.0)
+    bob.world.clock.step = -86400.0
+    let_see(bob, 11.0)
+    assert len(owner.asked()) == 1
 
 
 def test_numbers_that_were_taken_back_are_no_gap(owner: Owner, bob: Site) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from syftd.errors import Gone, Quota, Refused, SyftdError, Transient
+from syftd.errors import Gone, Permanent, Quota, Refused, SyftdError, Transient
 from syftd.state import outbox
 from syftd.transport import mailbox
+from syftd.transport.mailbox import Box, Ref
 from tests.sim.judge import Judge
 from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see, lying, pump_only
@@ -20,7 +21,7 @@ def queued(world: World, ada: Site, bob: Site) -> list[outbox.Row]:
         ada.write(f"public/{name}.txt", name.encode())
         let_see(ada)
     ada.engine.paused = False
-    return outbox.due(ada.db, bob.email, world.clock.now())
+    return outbox.due(ada.db, bob.email)
 
 
 def failing(site: Site, error: SyftdError, *, after: int = 0, reply: bool = False) -> None:
@@ -86,7 +87,7 @@ def test_pauses_grow_and_have_an_end(queued: list[outbox.Row], world: World, ada
     ceilings = []
     for _ in range(14):
         first = outbox.in_state(ada.db, "due")[0]
-        world.clock.at = max(world.clock.at, first.due)
+        world.clock.at = max(world.clock.at, first.due) + 0.001
         tries = first.tries
         ada.router.retry("memory")
         send(ada)
@@ -125,10 +126,18 @@ def test_one_peer_that_cannot_be_reached_does_not_hold_up_another(
     queued: list[outbox.Row], world: World, ada: Site, bob: Site
 ) -> None:
     cy = world.site("cy")
-    ada.engine.paused = True
-    ada.db.run("UPDATE outbox SET due = ?", world.clock.now() + 10_000)
-    ada.engine.paused = False
-    world.befriend(ada, cy)
+    put = ada.mailbox.put
+
+    def unreachable(box: Box, name: str, content: bytes | memoryview, *, private: bool, replace: bool = False) -> Ref:
+        if box.peer == bob.email:
+            raise Permanent("bob cannot be reached")
+        return put(box, name, content, private=private, replace=replace)
+
+    ada.mailbox.put = unreachable  # type: ignore[method-assign]
+    for one, other, say in ((ada, cy, "add"), (cy, ada, "accept")):
+        getattr(one.engine.pairing, say)(other.email)
+        for _ in range(4):
+            world.round(3.0)
     assert cy.tree(ada.email).keys() == {"public/a.txt", "public/b.txt", "public/c.txt"}
     assert bob.tree(ada.email) == {}
 
