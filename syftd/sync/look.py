@@ -252,21 +252,26 @@ class Look:
                 return
             raise work.error
         findings = work.findings or Findings()
-        still = self._as_seen(work.site, findings.seen)
-        kept = []
-        for item in findings.seen:
-            if item.stat is None or item.spelling in still:
-                kept.append(item)
-            else:
-                parts.look_again(work.site, item.path)
-        findings.seen = kept
         try:
+            # Whatever happens here, the scan goes on or ends: one that did neither would be the last one.
+            findings.seen = self._unchanged(work.site, findings.seen)
             self._take(work.site, findings, work.final)
         finally:
             if work.final:
                 self._ended(work)
             else:
                 self._step()
+
+    def _unchanged(self, site: Email, seen: list[Seen]) -> list[Seen]:
+        """Those findings that still hold; the others are looked at again."""
+        still = self._as_seen(site, seen)
+        kept = []
+        for item in seen:
+            if item.stat is None or item.spelling in still:
+                kept.append(item)
+            else:
+                self._parts.look_again(site, item.path)
+        return kept
 
     def _as_seen(self, site: Email, seen: list[Seen]) -> set[str]:
         """The spellings of those files that are still as they were seen; a folder with many of them is listed once."""
@@ -277,13 +282,16 @@ class Look:
                 folders.setdefault(item.spelling.rpartition("/")[0], []).append(item)
         still: set[str] = set()
         for folder, items in folders.items():
-            listing = disk.entries(site, folder) if len(items) >= _MANY_IN_FOLDER else None
-            now = dict(listing.files) if listing is not None else {}
-            for item in items:
-                name = item.spelling.rpartition("/")[2]
-                found = now.get(name) if listing is not None else disk.stat(site, item.spelling)
-                if found == item.stat:
-                    still.add(item.spelling)
+            try:
+                listing = disk.entries(site, folder) if len(items) >= _MANY_IN_FOLDER else None
+                now = dict(listing.files) if listing is not None else {}
+                for item in items:
+                    name = item.spelling.rpartition("/")[2]
+                    found = now.get(name) if listing is not None else disk.stat(site, item.spelling)
+                    if found == item.stat:
+                        still.add(item.spelling)
+            except ItemError:
+                continue  # What cannot be looked at now is looked at again.
         return still
 
     def _ended(self, work: Found) -> None:

@@ -97,8 +97,10 @@ class VirtualHands:
             volume.change((directory, name, inode))
         inode.mode = modes.S_IFREG | mode
         if self.lasting:
+            # Every journalling file system lets a synchronised file be found again, so what leads to it lasts, too.
             volume.sync_file(inode)
-            volume.sync_directory(directory)
+            for above in self._chain(path):
+                volume.sync_directory(above)
 
     def delete(self, path: str) -> None:
         directory, name = self._directory(path)
@@ -158,6 +160,16 @@ class VirtualHands:
                 self._maybe_last(here)
             here = below
         return here, name
+
+    def _chain(self, path: str) -> list[Inode]:
+        """The folders that lead to a path, from the top."""
+        chain = [self._machine.volume.root]
+        for part in ("SyftBox/" + path).split("/")[:-1]:
+            below = chain[-1].volume.child(chain[-1], part)
+            if below is None:
+                break
+            chain.append(below)
+        return chain
 
     def _maybe_last(self, directory: Inode) -> None:
         if self.lasting:
