@@ -35,13 +35,10 @@ class Mallory:
         self.mailbox.put(profile(self.email), VERSION_FILE, told, private=False, replace=True)
         self.mailbox.share(blobs(self.email))
 
-    def meet(self, site: Site) -> None:
-        """Becomes a peer of somebody."""
+    def ask(self, site: Site) -> None:
+        """Asks to be a peer of somebody."""
         self.mailbox.share(inbox(site.email, self.email))
         self.mailbox.share(outbox(site.email, self.email))
-        self.world.settle()
-        site.guarded(lambda: site.engine.pairing.accept(self.email))
-        self.world.settle()
 
     def act(self, site: Site, chance: random.Random) -> str:
         """Does one thing to somebody; returns what."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import random
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Step:
     kind: str
 
 
-def plan(seed: int, steps: int = 45) -> list[Step]:
+def plan(seed: int, steps: int = 42) -> list[Step]:
     """The steps of a seed."""
     chance = random.Random(f"plan {seed}")
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=steps)
@@ -84,21 +85,16 @@ class Walk:
         self.coverage: Counter[str] = Counter()
         self.weather = Weather()
         self.chance = begin
-        names = ("ada", "bob", "cy", "dee")[: begin.choice((2, 2, 2, 3, 3, 4))]
+        names = ("ada", "bob", "cy", "dee")[: begin.choice((2, 2, 2, 2, 3, 4))]
         self.runs: dict[str, Runs] = {}
         self.people = People(self.world, self.runs)  # type: ignore[arg-type]
         self.judge = Judge(self.world, self.runs, apart=frozenset({Mallory.email}))  # type: ignore[arg-type]
         self._meddling = False
+        self._passed = 0
         for name in names:
             self._move_in(name, begin)
         self.mallory = Mallory(self.world) if begin.random() < 0.4 else None
-        if self.mallory is not None:
-            for site in self.sites:
-                self.mallory.meet(site)
-        for index, site in enumerate(self.sites):
-            for other in self.sites[index + 1 :]:
-                if begin.random() < 0.85:
-                    self.world.befriend(site, other)
+        self._meet(begin)
         for site in self.sites:
             self._watch(site)
 
@@ -108,7 +104,13 @@ class Walk:
 
     @property
     def trace(self) -> list[str]:
+        """What happened, for people."""
         return self.people.trace
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for every seam and system call that was passed, in order, and for everything that was told."""
+        return f"{zlib.crc32(chr(10).join([*self.trace, *self.world.shown]).encode(), self._passed):08x}"
 
     def _move_in(self, name: str, begin: random.Random) -> None:
         habits = Habits(
@@ -122,6 +124,29 @@ class Walk:
         self.people.rule(site, "team", [], [])
         others = ("mallory@example.org", *(f"{other}@example.org" for other in ("ada", "bob", "cy", "dee") if other != name))
         self.people.rule(site, "drop", [], others)
+
+    def _meet(self, begin: random.Random) -> None:
+        """Makes most of them peers of each other; what they tell each other first may still be under way afterwards."""
+        pairs = [
+            (one, other)
+            for number, one in enumerate(self.sites)
+            for other in self.sites[number + 1 :]
+            if number == 0 or begin.random() < 0.8
+        ]
+        for one, other in pairs:
+            one.guarded(lambda one=one, other=other: one.engine.pairing.add(other.email))  # type: ignore[misc]
+        if self.mallory is not None:
+            for site in self.sites:
+                self.mallory.ask(site)
+        for _ in range(2):
+            self.world.round(3.0)
+        for one, other in pairs:
+            other.guarded(lambda one=one, other=other: other.engine.pairing.accept(one.email))  # type: ignore[misc]
+        if self.mallory is not None:
+            for site in self.sites:
+                site.guarded(lambda site=site: site.engine.pairing.accept(Mallory.email))  # type: ignore[misc]
+        for _ in range(2):
+            self.world.round(3.0)
 
     def _watch(self, site: Site) -> None:
         """Puts the weather at every seam of a site, now and after each of its restarts."""
@@ -267,7 +292,7 @@ class Walk:
         self.weather = Weather(
             transport=chance.choice((0.0, 0.0, 0.05, 0.3)), crash=chance.choice((0.0, 0.001, 0.004, 0.02)),
             disk=chance.choice((0.0, 0.0, 0.004)), full=chance.choice((0.0, 0.0, 0.0, 0.1)),
-            spoil=chance.choice((0.0, 0.0, 0.15)), meddle=chance.choice((0.0, 0.002, 0.01)),
+            spoil=chance.choice((0.0, 0.0, 0.4)), meddle=chance.choice((0.0, 0.002, 0.01)),
         )  # fmt: skip
         self.people.say(f"the weather is {self.weather}")
 
@@ -310,6 +335,7 @@ class Walk:
 
     def _at_seam(self, site: Site, seam: str) -> None:
         weather = self.weather
+        self._passed = zlib.crc32(f"{site.email} {seam}".encode(), self._passed)
         if weather.crash and self.chance.random() < 4 * weather.crash:
             self._end_here(site, seam)
         if weather.transport and seam.startswith(("mail.", "blobs.", "profile.")) and self.chance.random() < weather.transport:
@@ -321,6 +347,7 @@ class Walk:
 
     def _at_call(self, site: Site, call: str) -> None:
         weather = self.weather
+        self._passed = zlib.crc32(call.encode(), self._passed)
         if weather.calm:
             return
         draw = self.chance.random()
