@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from syftd.errors import ItemError, RootMissing
@@ -21,6 +22,9 @@ _HERE_BYTES = 1024 * 1024
 _MANY_IN_FOLDER = 8
 _GROUP = 4
 """Paths of one look on the pool; each may be a folder, and what a look found is in memory until it is taken."""
+
+_UNDECODED = re.compile("[\ud800-\udfff]").search
+"""Finds what Python puts for the bytes of a file name that are no UTF-8."""
 
 
 class _Scan:
@@ -115,7 +119,8 @@ class Look:
     def _stirred(self, site: Email, paths: list[str]) -> list[str]:
         """The hinted paths that are not simply as they were accepted. Our own writes come back as hints, too."""
         parts = self._parts
-        rows = files.get_many(parts.db, site, paths)
+        # A name that is no text was never accepted, and cannot even be asked for; the scanner is the one to say so.
+        rows = files.get_many(parts.db, site, [path for path in paths if not _UNDECODED(path)])
         if not rows:
             return paths
         stirred = []

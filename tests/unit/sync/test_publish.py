@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from syftd.names import Digest
@@ -272,6 +274,23 @@ def test_too_large_for_a_peer_without_blobs_is_a_problem_and_stops_nothing(world
     let_see(ada)
     assert paths(ada, bob) == [["public/small.txt"]]
     assert "too-large" in ada.problem_kinds()
+
+
+def test_a_name_that_is_no_text_is_told_and_holds_nothing_else_back(
+    judge: Judge, world: World, ada: Site, bob: Site
+) -> None:
+    bad = os.fsdecode(b"public/bad\xff.txt")
+    ada.write(bad, b"no text")
+    ada.write("public/good.txt", b"good")
+    ada.write(os.fsdecode(b"public/dir\xff/x.txt"), b"below no text")
+    world.settle()
+    assert bob.tree(ada.email)["public/good.txt"] == b"good"
+    assert "error" not in ada.problem_kinds()
+    assert "bad-name" in ada.problem_kinds()
+    ada.delete(bad)
+    ada.write("public/later.txt", b"later")
+    world.settle()
+    assert bob.tree(ada.email)["public/later.txt"] == b"later"
 
 
 def test_asking_again_for_a_path_brings_it_again(world: World, ada: Site, bob: Site) -> None:
