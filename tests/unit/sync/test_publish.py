@@ -288,9 +288,23 @@ def test_a_name_that_is_no_text_is_told_and_holds_nothing_else_back(
     assert "error" not in ada.problem_kinds()
     assert "bad-name" in ada.problem_kinds()
     ada.delete(bad)
+    ada.rename(os.fsdecode(b"public/dir\xff"), "public/dir")
     ada.write("public/later.txt", b"later")
     world.settle()
     assert bob.tree(ada.email)["public/later.txt"] == b"later"
+    assert bob.tree(ada.email)["public/dir/x.txt"] == b"below no text"
+    assert ada.problem_kinds() == set()
+
+
+def test_a_clash_of_names_that_is_over_is_no_problem_any_more(world: World, ada: Site, bob: Site) -> None:
+    for name in ("public/caf\u00e9.txt", "public/cafe\u0301.txt"):
+        ada.write(name, name.encode())
+    world.settle()
+    assert "name-clash" in ada.problem_kinds()
+    for name in ("public/caf\u00e9.txt", "public/cafe\u0301.txt"):
+        ada.delete(name)
+    world.settle()
+    assert ada.problem_kinds() == set()
 
 
 def test_asking_again_for_a_path_brings_it_again(world: World, ada: Site, bob: Site) -> None:
