@@ -7,7 +7,7 @@ import os
 import pytest
 
 from syftd.names import Digest
-from syftd.state import outbox, views
+from syftd.state import outbox, problems, views
 from syftd.sync.parts import Tuning
 from tests.engine.conftest import MakeWorld
 from tests.engine.judge import Judge
@@ -288,6 +288,8 @@ def test_a_name_that_is_no_text_is_told_and_holds_nothing_else_back(
     assert "error" not in ada.problem_kinds()
     assert "bad-name" in ada.problem_kinds()
     ada.delete(bad)
+    world.settle()
+    assert not any("bad" in str(row["subject"]) for row in problems.problems(ada.db))
     ada.rename(os.fsdecode(b"public/dir\xff"), "public/dir")
     ada.write("public/later.txt", b"later")
     world.settle()
