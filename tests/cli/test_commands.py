@@ -358,6 +358,8 @@ def test_problems_and_plans(syftd: Call, daemon: Daemon) -> None:
     assert syftd("confirm", "91").code == 0 and syftd("reject", "91ab").code == 0
     assert [path for path, _ in daemon.changes] == ["/v1/plans/91ab/confirm", "/v1/plans/91ab/reject"]
     assert "there is no plan" in syftd("confirm", "5").err
+    daemon.answers["POST /v1/plans/91ab/reject"] = {"restored": 3, "missing": ["public/a.csv"]}
+    assert "1 file is not kept here" in syftd("reject", "91ab").err
     daemon.answers["GET /v1/problems"] = []
     assert syftd("problems").out == "No problems.\n" and syftd("problems", json=True).json == []
 
