@@ -22,6 +22,8 @@ from syftd.places import Places
 UNIT: Final = "syftd.service"
 LABEL: Final = "org.openmined.syftd"
 _MARK: Final = "`syftd service install`"
+_BOOTED: Final = Path("/run/systemd/system")
+"""There as long as systemd runs the system (sd_booted(3))."""
 _PACKAGED: Final = Path(__file__).parent / "service_files"
 _CHECKOUT: Final = Path(__file__).parent.parent
 
@@ -234,6 +236,8 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _cure(told: str) -> str:
+    if not _BOOTED.is_dir():
+        return "systemd does not run this system; let your own supervisor run `syftd run`, which stays in the foreground."
     if "connect to bus" in told or "XDG_RUNTIME_DIR" in told:
         return "You have no session here: log in directly (not by su or sudo), or run `loginctl enable-linger`."
     return "See `syftd service logs`; the steps are shown by --dry-run."

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any, Final
 
-from syftd.cli.render import span, table, visible, when
+from syftd.cli.render import plural, span, table, visible, when
 from syftd.cli.session import Command, Parser, Session, whole_id
 from syftd.errors import UserError
 
@@ -57,7 +57,11 @@ def _decide(word: str, done: str) -> Command:
         plans = [{"id": p["plan"], **{k: v for k, v in p.items() if k != "id"}} for p in session.read("/v1/problems")
                  if p.get("plan")]  # fmt: skip
         plan = whole_id(args.plan, plans, "plan")
-        session.answer(session.change(f"/v1/plans/{plan}/{word}"), done.format(visible(plan)))
+        told = session.change(f"/v1/plans/{plan}/{word}")
+        session.answer(told, done.format(visible(plan)))
+        if missing := told.get("missing"):
+            session.say(f"{plural(len(missing), 'file is', 'files are')} not kept here and could not be brought back:")
+            session.say("\n".join(f"  {visible(path)}" for path in missing[:20]))
         return 0
 
     return Command(_plan, run)

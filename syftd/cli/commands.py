@@ -36,7 +36,7 @@ TABLE: Final[dict[str, Entry]] = {
     "jobs deny": Entry("jobs", "ID --reason TEXT", "refuse a job; its author reads the reason"),
     "jobs logs": Entry("jobs", "ID [-f]", "what a job printed"),
     "jobs wait": Entry("jobs", "ID [--timeout S]", "wait until a job has ended; exit 0 done, 1 not, 75 too long"),
-    "jobs cancel": Entry("jobs", "ID", "stop a job, or withdraw your own"),
+    "jobs cancel": Entry("jobs", "ID", "stop a job, or take an approval back"),
     "jobs release": Entry("jobs", "ID [--only GLOB]", "send results to the job's author"),
     "jobs rerun": Entry("jobs", "ID", "run an approved job again"),
     "why": Entry("files", "PATH", "why a file is, or is not, where you expect it"),
@@ -59,6 +59,18 @@ TABLE: Final[dict[str, Entry]] = {
     "completion": Entry("settings", "bash|zsh|fish", "print the completion script of a shell"),
     "version": Entry("settings", "", "print the version"),
 }
+
+PLANNED: Final[dict[str, str]] = {
+    "login": "A folder needs no account: write it into the configuration as a [[transport]].",
+    "logout": "A folder needs no account, so there is nothing to leave.",
+    "datasets": "Put a table into private/NAME/ and a made-up sample of it into public/; jobs ask for it with --data NAME.",
+    "policy": "Each job is approved by a person: `syftd jobs show ID`, then `syftd jobs approve ID`.",
+    "lease": "Each job is approved by a person: `syftd jobs show ID`, then `syftd jobs approve ID`.",
+    "web": "The terminal shows the same: `syftd status`, `syftd jobs list`, `syftd jobs show ID`.",
+    "support-bundle": "Until then `syftd doctor`, `syftd problems` and `syftd log` tell what a report needs.",
+    "peers verify": "Nothing is sealed yet, so there is no key to compare.",
+}
+"""Commands that are designed and not in this version, with what to do instead."""
 
 EXAMPLES: Final = """\
 examples:

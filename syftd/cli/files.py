@@ -54,6 +54,8 @@ def _share(session: Session, args: argparse.Namespace) -> int:
     done = session.change("/v1/share", path=full_path(args.path), **{"with": whom, "write": args.write})
     right = "read and write" if args.write else "read"
     session.answer(done, f"{_name(whom)} may now {right} {visible(args.path)}.")
+    if "*" not in whom and "?" not in whom and all(p["email"] != whom for p in session.read("/v1/peers")):
+        session.say(f"{visible(whom)} is not a peer of yours, so nothing is sent yet: syftd peers add {visible(whom)}")
     return 0
 
 
@@ -67,6 +69,8 @@ def _unshare(session: Session, args: argparse.Namespace) -> int:
         session.answer(done, f"{text}\n  Take that back too: syftd unshare {visible(args.path)} --with '{still[0]}'")
     else:
         session.answer(done, f"{_name(whom)} may no longer read {visible(args.path)}.")
+        if "*" in whom or "?" in whom:
+            session.say("  Whom other entries name keeps what those give: see `syftd access PATH`.")
     return 0
 
 

@@ -19,6 +19,7 @@ from syftd.seams import SystemClock, SystemRandom
 MARKER: Final = ".syft/datasite.json"
 _OUR_FOLDERS: Final = ("datasites", "inbox", "outbox")
 _KINDS: Final = ("folder",)
+_PLANNED: Final = ("gdrive", "s3", "webdav", "sftp", "dropbox", "onedrive", "mail")
 _EMAIL_LINE: Final = 'email = "you@example.org"'
 _DATA_LINE: Final = 'data = "~/SyftBox"'
 _TRANSPORT_LINE: Final = "# No transport yet."
@@ -54,6 +55,8 @@ def _arguments(parser: Parser) -> None:
 def parse_transport(text: str) -> FolderChoice:
     """Understands ``folder:PATH`` and ``folder:PATH,untrusted``; raises UserError for anything else."""
     kind, found, rest = text.partition(":")
+    if kind in _PLANNED:
+        raise UserError(f"“{kind}” is not in this version of syftd yet", "Share a folder: --transport folder:/mnt/shared/syft.")
     if kind not in _KINDS or not found or not rest:
         raise UserError(f"“{text}” is not a transport that syftd knows", "Write it like folder:/mnt/shared/syft.")
     path, comma, word = rest.rpartition(",")

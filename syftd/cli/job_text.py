@@ -13,6 +13,13 @@ _NEXT: Final = {
     "done": "Its results leave with: syftd jobs release {0}",
     "failed": "See why: syftd jobs logs {0}",
 }
+_NEXT_FOR_ITS_AUTHOR: Final = {
+    "pending": "Wait for its owner's decision: syftd jobs wait {0}",
+    "approved": "Wait for it: syftd jobs wait {0}",
+    "running": "Wait for it: syftd jobs wait {0}",
+    "done": "Its owner has not released its results.",
+    "failed": "Its owner has not released what it printed.",
+}
 
 
 def list_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -59,8 +66,9 @@ def show_text(job: Mapping[str, Any]) -> str:
     released = [(r.get("path") or r.get("name"),) if isinstance(r, dict) else (r,) for r in job.get("released") or []]
     if released:
         parts.append(_titled("Released", table(released, indent="  ")))
-    if not released and job["state"] in _NEXT:
-        parts.append(_NEXT[job["state"]].format(visible(job["id"])))
+    step = (_NEXT if job.get("mine", True) else _NEXT_FOR_ITS_AUTHOR).get(job["state"])
+    if step and not released:
+        parts.append(step.format(visible(job["id"])))
     return "\n\n".join(parts)
 
 

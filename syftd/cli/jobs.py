@@ -67,6 +67,8 @@ def _resolve(session: Session, given: str) -> str:
 
 def _submit(session: Session, args: argparse.Namespace) -> int:
     directory = os.path.abspath(args.dir)
+    if not os.path.isdir(directory):
+        raise UserError(f"there is no folder {directory}", "Name the folder that holds run.sh.")
     if not os.path.isfile(os.path.join(directory, "run.sh")):
         raise UserError(f"{directory} has no run.sh", "A job is a folder whose run.sh says what to do.")
     to = [str(Email.parse(one)) for given in args.to for one in given.split(",") if one.strip()]
@@ -111,6 +113,8 @@ def _approve(session: Session, args: argparse.Namespace) -> int:
 
 
 def _deny(session: Session, args: argparse.Namespace) -> int:
+    if not args.reason.strip():
+        raise UserError("the reason is empty", "Its author reads it: --reason TEXT.")
     job = _resolve(session, args.id)
     session.answer(session.change(f"/v1/jobs/{job}/deny", reason=args.reason), f"Denied {job}.")
     return 0
@@ -165,6 +169,9 @@ def _logs(session: Session, args: argparse.Namespace) -> int:
     sleep_until(more, timeout=float("inf"), every=POLL_SECONDS if args.follow else 0.0)
     if session.as_json:
         session.answer({**last, **kept, "id": job})
+    elif not any(seen.values()):
+        mine = session.read(f"/v1/jobs/{job}", glance=1).get("mine", True)
+        session.say("It has printed nothing." if mine else "Nothing that it printed was released to you.")
     return 0
 
 

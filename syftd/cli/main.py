@@ -36,10 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         # The reader has seen enough; the flush at exit must not complain about it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception:  # noqa: BLE001 - the border of the program: a bug shows its trace and has its own exit code.
+    except Exception as error:  # noqa: BLE001 - the border of the program: a bug shows its trace and has its own exit code.
         import traceback
 
         traceback.print_exc()
+        if as_json:
+            remedy = "This is a bug in syftd; please report it with what is on stderr."
+            print(_error_document(type(error).__name__, str(error), remedy, EXIT_BUG))
         print("syftd: this is a bug in syftd; please report it with the lines above", file=sys.stderr)
         return EXIT_BUG
 
@@ -55,12 +58,14 @@ def _dispatch(words: list[str]) -> int:
     from syftd.cli.session import Parser, Session
 
     home, as_json, rest = _shared(words)
+    if not rest and as_json:
+        raise UserError("no command was given", "See `syftd --help`.")
     if not rest or rest[0] in ("-h", "--help", "help"):
-        print(commands.overview())
+        _help(commands.overview(), as_json)
         return 0 if rest else 2
     if rest[0] in ("--version", "-V"):
         rest = ["version"]
-    name, rest = _named(rest)
+    name, rest = _named(rest, as_json)
     if name is None:
         return 0
     entry = commands.TABLE[name]
@@ -106,18 +111,23 @@ def _shared(words: list[str]) -> tuple[Path | None, bool, list[str]]:
     return home, as_json, rest
 
 
-def _named(words: list[str]) -> tuple[str | None, list[str]]:
+def _named(words: list[str], as_json: bool) -> tuple[str | None, list[str]]:
     """Splits the command's name off; None when help for a group was asked for and given."""
     first = words[0]
+    for planned in (first, " ".join(words[:2])):
+        if planned in commands.PLANNED:
+            raise UserError(f"“{planned}” is not in this version of syftd yet", commands.PLANNED[planned])
     actions = commands.second_words(first)
     if not actions:
         if first in commands.TABLE:
             return first, words[1:]
         raise _unknown(first, commands.first_words(), "")
-    if len(words) == 1 or words[1] in ("-h", "--help", "help"):
-        print(commands.overview(first))
-        if len(words) == 1:
-            raise UserError(f"what about {first}?", f"One of: {', '.join(actions)}.")
+    if len(words) == 1:
+        if not as_json:
+            print(commands.overview(first))
+        raise UserError(f"what about {first}?", f"One of: {', '.join(actions)}.")
+    if words[1] in ("-h", "--help", "help"):
+        _help(commands.overview(first), as_json)
         return None, []
     if words[1] not in actions:
         raise _unknown(words[1], actions, first + " ")
@@ -139,11 +149,18 @@ def _tell(error: SyftdError, as_json: bool) -> None:
     from syftd.cli.render import visible
 
     if as_json:
-        told = {"kind": type(error).__name__, "text": str(error), "remedy": error.remedy, "exit_code": exit_code(error)}
-        print(json.dumps({"error": told}))
+        print(_error_document(type(error).__name__, str(error), error.remedy, exit_code(error)))
     print(f"syftd: {visible(error, lines=True)}", file=sys.stderr)
     if error.remedy:
         print(f"  {visible(error.remedy, lines=True)}", file=sys.stderr)
+
+
+def _error_document(kind: str, text: str, remedy: str, code: int) -> str:
+    return json.dumps({"error": {"kind": kind, "text": text, "remedy": remedy, "exit_code": code}})
+
+
+def _help(text: str, as_json: bool) -> None:
+    print(json.dumps({"help": text}) if as_json else text)
 
 
 if __name__ == "__main__":

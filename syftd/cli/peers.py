@@ -26,6 +26,8 @@ _STATES: Final = {
 def state_in_words(peer: dict[str, Any]) -> str:
     """What a peer's state means for the reader."""
     state = str(peer.get("state", ""))
+    if state == "rejected" and peer.get("note"):
+        return str(peer["note"])
     return _STATES.get(state, state).format(peer.get("email", ""))
 
 
@@ -45,7 +47,9 @@ def _act(action: str) -> Command:
     def run(session: Session, args: argparse.Namespace) -> int:
         email = Email.parse(args.email)
         done = session.change(f"/v1/peers/{email}/{action}")
-        session.answer(done, visible(_DONE[action].format(email)))
+        # Whoever asks somebody who has asked already has accepted them.
+        words = _DONE["accept" if action == "add" and done.get("state") == "accepted" else action]
+        session.answer(done, visible(words.format(email)))
         return 0
 
     return Command(_email, run)

@@ -88,6 +88,9 @@ class Engine:
         self.pairing.accepted = self._accepted
         self.look.mirror_gone = self.mirror.ensure_root
         self.look.mirror_walked = self.mirror.walked
+        self.look.own_walk_begins = self.own.walk_begins
+        self.look.own_walked = self.own.walked
+        self.look.own_troubled = lambda: self.own.troubled
         self.pairing.ended = self._ended
         self.pairing.renewed = self.publish.restart
         self.publish.taken_back = self.outbox.recall

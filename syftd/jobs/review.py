@@ -170,6 +170,11 @@ class Review:
     def cancel(self, job: JobRow) -> JobRow:
         """Ends a run, or takes an approval back."""
         parts = self._parts
+        if job.owner != parts.me and job.state in ("pending", "approved"):
+            raise UserError(
+                f"job {job.id} is with {job.owner} already",
+                f"To take it back, delete its folder: datasites/{job.owner}/{inbox_folder(job)}.",
+            )
         self._mine(job)
         if job.state == "running":
             self._runner.cancel(job)

@@ -83,7 +83,8 @@ def describe(sources: Sources, job: JobRow) -> dict[str, Any]:
     """Everything about a job.
 
     `row` and: files [{path, size, sha256, text, flags}], size, script (run.sh, safe to show), requested (names for
-    people), datasets [{name, exists}] (None where only the owner can tell), limits, results, released (paths).
+    people), datasets [{name, exists}] (None where only the owner can tell), limits, results, released (paths), outputs
+    (those of the results), mine (whether the decision is mine).
     """
     listed = _files(sources, job)
     submission, notes = _submission(sources, job)
@@ -92,15 +93,18 @@ def describe(sources: Sources, job: JobRow) -> dict[str, Any]:
         {"name": name, "exists": _dataset_exists(sources, job.owner, name) if mine else None}
         for name in requested(submission, job.owner)
     ]
+    results = _results(sources, job) if mine else _results_told(sources, job)
     return {
         **row(job),
+        "mine": mine,
         "files": listed,
         "size": sum(file["size"] for file in listed),
         "script": _script(sources, job),
         "requested": [_asked(use) for use in datasets],
         "datasets": datasets,
         "limits": dict(job.facts.get("approved_limits") or sources.limits) if mine else {},
-        "results": _results(sources, job) if mine else _results_told(sources, job),
+        "results": results,
+        "outputs": results.get("outputs", []),
         "released": list(job.facts.get("released") or []),
         "releasing": list(job.facts.get("releasing") or []),
         "notes": notes,

@@ -79,7 +79,9 @@ class Pairing:
         if known is not None and known.state == "requested_by_peer":
             return self.accept(email)
         born = self._born(email)
-        return self._become(email, "requested_by_me" if not born else "accepted", born)
+        # The other side would take the boxes of the contact that it has ended for nothing new, so they are made anew.
+        anew = known is not None and known.state == "rejected"
+        return self._become(email, "requested_by_me" if not born else "accepted", born, anew=anew)
 
     def accept(self, email: Email) -> contacts.Peer:
         """Says yes to a request; UserError while none has arrived."""
@@ -112,7 +114,9 @@ class Pairing:
             self._say(email, "removed")
         return self._become(email, "removed", self._tombstone(known), share=False)
 
-    def _become(self, email: Email, state: contacts.PeerState, born: str, *, share: bool = True) -> contacts.Peer:
+    def _become(
+        self, email: Email, state: contacts.PeerState, born: str, *, share: bool = True, anew: bool = False
+    ) -> contacts.Peer:
         parts = self._parts
         known = contacts.get(parts.db, email)
         peer = contacts.Peer(
@@ -132,7 +136,7 @@ class Pairing:
             if state in ("accepted", "requested_by_me"):
                 self._unsay(email)
         if share:
-            self.open_boxes(email)
+            self.open_boxes(email, anew=anew)
             self.read_profile(email)
         elif state == "removed":
             self._close_boxes(email)
@@ -188,12 +192,18 @@ class Pairing:
 
     # -- boxes -----------------------------------------------------------------------------------------------------
 
-    def open_boxes(self, email: Email) -> None:
-        """Makes sure that our boxes for a peer are there; repeated at every start."""
+    def open_boxes(self, email: Email, *, anew: bool = False) -> None:
+        """Makes sure that our boxes for a peer are there; repeated at every start. `anew` removes the old ones first."""
         parts = self._parts
-        boxes = (mailbox.inbox(email, parts.me), mailbox.outbox(email, parts.me), mailbox.blobs(parts.me))
+        own = (mailbox.inbox(email, parts.me), mailbox.outbox(email, parts.me))
+        boxes = (*own, mailbox.blobs(parts.me))
+        old = list(own) if anew else []
 
         def share() -> None:
+            while old:
+                for error in parts.router.unshare(email, old[-1]).values():
+                    raise error
+                old.pop()
             for box in boxes:
                 errors = parts.router.share(email, box)
                 for error in errors.values():

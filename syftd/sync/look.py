@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from syftd.errors import ItemError, RootMissing
@@ -21,6 +22,9 @@ _HERE_BYTES = 1024 * 1024
 _MANY_IN_FOLDER = 8
 _GROUP = 4
 """Paths of one look on the pool; each may be a folder, and what a look found is in memory until it is taken."""
+
+_UNDECODED = re.compile("[\ud800-\udfff]").search
+"""Finds what Python puts for the bytes of a file name that are no UTF-8."""
 
 
 class _Scan:
@@ -68,6 +72,12 @@ class Look:
         """Told that the folder of a mirror is not there any more."""
         self.mirror_walked: Callable[[Email], None] = lambda site: None
         """Told that a mirror has been scanned from top to bottom and that everything found was taken in."""
+        self.own_walk_begins: Callable[[], None] = lambda: None
+        """Told that a scan of the own datasite from top to bottom begins."""
+        self.own_walked: Callable[[], None] = lambda: None
+        """Told that such a scan has ended and that everything found was taken in."""
+        self.own_troubled: Callable[[], bool] = lambda: False
+        """Asked whether something of the own datasite is shown as a problem that only such a scan can solve."""
         self._scanning = False
         self._scan: _Scan | None = None
         self._walks: dict[Email, None] = {}
@@ -115,7 +125,8 @@ class Look:
     def _stirred(self, site: Email, paths: list[str]) -> list[str]:
         """The hinted paths that are not simply as they were accepted. Our own writes come back as hints, too."""
         parts = self._parts
-        rows = files.get_many(parts.db, site, paths)
+        # A name that is no text was never accepted, and cannot even be asked for; the scanner is the one to say so.
+        rows = files.get_many(parts.db, site, [path for path in paths if not _UNDECODED(path)])
         if not rows:
             return paths
         stirred = []
@@ -137,6 +148,9 @@ class Look:
             self._parts.ignores(site).forget()
             self.site(site)
             return
+        if site == self._parts.me and self.own_troubled() and any(self._is_gone(site, path) for path in paths):
+            # What was in trouble was never accepted, so the index cannot tell that it is gone.
+            self.site(site)
         if len(paths) <= _HERE_PATHS and all(self._is_small(site, path) for path in paths):
             findings = self._guarded(site, lambda: self._parts.scanner.look(site, paths, Index(self._parts.db, site)))
             if findings is not None:
@@ -171,6 +185,12 @@ class Look:
             self._walks.update(self._later)
             self._later.clear()
             self._next()
+
+    def _is_gone(self, site: Email, path: str) -> bool:
+        try:
+            return self._parts.disk.kind(site, path) is None
+        except (ItemError, RootMissing):
+            return False
 
     def _is_small(self, site: Email, path: str) -> bool:
         """Whether looking at a path takes no noticeable time on the control thread."""
@@ -220,6 +240,8 @@ class Look:
         elif self._walks:
             site = next(iter(self._walks))
             del self._walks[site]
+            if site == parts.me:
+                self.own_walk_begins()
             self._start(site, lambda index: parts.scanner.walk(site, index), full=True)
 
     def _start(self, site: Email, scan: Callable[[Index], Iterable[Findings]], *, full: bool) -> None:
@@ -300,6 +322,8 @@ class Look:
         if work.full and work.site == parts.me:
             self.last_scan = parts.clock.now()
             parts.solved("root-missing", parts.me)
+            if work.site not in self._later:
+                self.own_walked()
         elif work.full and work.site not in self._later:
             self.mirror_walked(work.site)
         self._next()

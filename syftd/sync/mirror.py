@@ -402,7 +402,8 @@ class Mirror:
         if len(batch.trashed) > before:
             parts.problem(
                 "not-taken", f"{owner}/{path}", f"Your change to {owner}'s {path} was not taken: {why}.",
-                f"Your version is in the trash: `syftd restore datasites/{owner}/{path}` brings it back here.",
+                f"Your version is in the trash: `syftd restore datasites/{owner}/{path}` brings it back here, "
+                "which proposes it again.",
             )  # fmt: skip
             parts.note("not-taken", path, owner=owner, reason=why)
 

@@ -18,6 +18,8 @@ from syftd.sync.versions import Versions
 from syftd.tree.scanner import Findings, Seen
 
 _RECENT_SECONDS = 600.0
+_OF_NAMES = ("unreadable", "name-clash", "bad-name")
+"""Kinds of problems that a scan finds about what it could not take in."""
 
 
 class OwnTree:
@@ -31,6 +33,8 @@ class OwnTree:
         self._closed: set[RelPath] = set()
         """Permission files that could not be read. Whoever makes one readable again changes nothing else about it."""
         self._recent_deletions: deque[tuple[float, int]] = deque()
+        self._found_again: set[tuple[str, str]] = set()
+        """The problems that were found since the latest scan from top to bottom began."""
 
     def load_rules(self) -> None:
         """Compiles every permission file that the index knows; called once at start."""
@@ -240,24 +244,47 @@ class OwnTree:
 
     # -- what people should know -----------------------------------------------------------------------------------
 
+    @property
+    def troubled(self) -> bool:
+        """Whether something could not be taken in when it was last looked at."""
+        return bool(self._standing())
+
+    def walk_begins(self) -> None:
+        """A scan from top to bottom begins: what it does not find again is solved."""
+        self._found_again.clear()
+
+    def walked(self) -> None:
+        """That scan has ended."""
+        for kind, subject in self._standing() - self._found_again:
+            self._parts.solved(kind, subject)
+
+    def _standing(self) -> set[tuple[str, str]]:
+        # The same kinds are shown of mirrors, whose subjects begin with an address.
+        shown = problems.subjects(self._parts.db, *_OF_NAMES)
+        return {(kind, subject) for kind, subject in shown if "@" not in subject.partition("/")[0]}
+
+    def _found(self, kind: str, subject: str, text: str, remedy: str) -> None:
+        self._found_again.add((kind, subject))
+        self._parts.problem(kind, subject, text, remedy)
+
     def _tell_problems(self, findings: Findings, *, final: bool) -> None:
         parts = self._parts
         for path in findings.in_motion:
             parts.look_again(parts.me, path)
         for prefix, reason in findings.unknown:
-            parts.problem(
+            self._found(
                 "unreadable", prefix or ".", f"{prefix or '.'} cannot be read: {reason}. Nothing below it counts as deleted.",
                 "Make it readable for you, or put it into syftignore.",
             )  # fmt: skip
             if prefix == PERMISSION_FILE or prefix.endswith("/" + PERMISSION_FILE):
                 self.unreadable_rules(RelPath(prefix), reason)
         for path, names in findings.clashes:
-            parts.problem(
+            self._found(
                 "name-clash", path, f"{len(names)} names are the same path “{path}” to others: {', '.join(map(ascii, names))}.",
                 "Rename all but one; none of them is shared until then.",
             )  # fmt: skip
         for name, reason in findings.invalid:
-            parts.problem("bad-name", ascii(name), f"{name!a} cannot be shared: {reason}.", "Rename it to share it.")
+            self._found("bad-name", name, f"“{name}” cannot be shared: {reason}.", "Rename it to share it.")
         for link in findings.symlinks:
             if link == PERMISSION_FILE or link.endswith("/" + PERMISSION_FILE):
                 self.unreadable_rules(RelPath(link), "it is a symbolic link, which is never followed")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from syftd.errors import ItemError
+from syftd.errors import ItemError, RootMissing
 from syftd.names import Digest, Email, RelPath
 from syftd.plan.guard import too_many_deletions
 from syftd.plan.own import Content
-from syftd.state import contacts, files, outbox, streams
+from syftd.state import contacts, files, outbox, problems, streams
 from syftd.sync.mirror import Edit
 from syftd.sync.parts import Index, Parts
 from syftd.sync.upload import Upload
@@ -106,6 +106,18 @@ class Propose:
         waiting, self._waiting = self._waiting, {}
         for (owner, _), (edits, whole) in waiting.items():
             self._propose(owner, edits, whole=whole)
+        self._forget_taken_away()
+
+    def _forget_taken_away(self) -> None:
+        """A job folder that was never sent leaves no trace when it goes, so nothing else would notice."""
+        for kind, subject in problems.subjects(self._parts.db, "job-without-run.sh"):
+            site, _, folder = subject.partition("/")
+            try:
+                gone = self._parts.disk.kind(Email(site), folder) is None
+            except (ItemError, RootMissing):
+                gone = False  # A mirror that cannot be looked at proves nothing.
+            if gone:
+                self._parts.solved(kind, subject)
 
     @property
     def restless(self) -> bool:
@@ -129,7 +141,8 @@ class Propose:
         if findings.in_motion or 0.0 <= age < quiet:
             self._folders[(owner, folder)] = parts.clock.monotonic() + max(0.05, quiet - age)
             return False
-        if parts.disk.stat(owner, f"{folder}/run.sh") is None:
+        # A folder that was taken away as a whole is a job taken back; its files are asked to be deleted.
+        if parts.disk.stat(owner, f"{folder}/run.sh") is None and parts.disk.kind(owner, folder) is not None:
             parts.problem(
                 "job-without-run.sh", f"{owner}/{folder}",
                 f"The job folder datasites/{owner}/{folder} has no run.sh, so it is not sent.",

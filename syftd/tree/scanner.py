@@ -147,7 +147,8 @@ class _Pass:
             if key and self._ignore.reason(key, directory=kind == "directory") is not None:
                 return
         except Malformed as error:
-            self.findings.invalid.append((_printable(path), str(error)))
+            if self._is_there(path):
+                self.findings.invalid.append((_printable(path), str(error)))
             return
         except ItemError as error:
             self.findings.unknown.append((_printable(path), str(error)))
@@ -168,6 +169,13 @@ class _Pass:
         elif kind == "special":
             self.findings.special.append(spelling)
         self.absent(rows)
+
+    def _is_there(self, path: str) -> bool:
+        """Whether something has this name, which need not be one that we could share."""
+        try:
+            return self._disk.kind(self._site, path) is not None
+        except ItemError:
+            return True
 
     def tree(self, key: str, spelling: str, rows: dict[str, Known]) -> Iterator[None]:
         """Compares everything below a directory and takes out of `rows` what it has dealt with; yields now and then."""

@@ -122,6 +122,23 @@ def test_peers_change(action: str, syftd: Call, daemon: Daemon) -> None:
     assert daemon.changes == [(f"/v1/peers/bob@x.org/{action}", {})]
 
 
+def test_asking_somebody_who_is_a_contact_does_not_say_that_they_were_asked(syftd: Call, daemon: Daemon) -> None:
+    daemon.answers["POST /v1/peers/bob@x.org/add"] = {"email": "bob@x.org", "state": "accepted"}
+    assert syftd("peers", "add", "bob@x.org").out == "bob@x.org is a contact now.\n"
+
+
+def test_who_ended_a_contact_is_told(syftd: Call, daemon: Daemon) -> None:
+    daemon.answers["GET /v1/peers"] = [{"email": "bob@x.org", "state": "rejected", "note": "ended the contact"}]
+    assert "ended the contact" in syftd("peers", "list").out
+
+
+def test_sharing_with_somebody_who_is_no_peer_says_so(syftd: Call, daemon: Daemon) -> None:
+    daemon.answers |= {"POST /v1/share": {"path": "a"}, "GET /v1/peers": [{"email": "bob@x.org", "state": "accepted"}]}
+    assert syftd("share", "a", "--with", "bob@x.org").err == ""
+    assert "syftd peers add bub@x.org" in syftd("share", "a", "--with", "bub@x.org").err
+    assert syftd("share", "a", "--with", "*@x.org").err == ""
+
+
 def test_what_the_daemon_refuses_is_shown_with_its_cure(syftd: Call, daemon: Daemon) -> None:
     daemon.answers["POST /v1/peers/bob@x.org/accept"] = UserError("no request yet", "Ask bob to add you.")
     found = syftd("peers", "accept", "bob@x.org")
@@ -300,6 +317,31 @@ def test_logs_follow_by_offset(syftd: Call, jobs: Daemon) -> None:
     assert (document["stdout"], document["stderr"], document["finished"]) == (*whole.values(), True)
 
 
+def test_logs_that_were_not_released_are_not_simply_empty(syftd: Call, jobs: Daemon) -> None:
+    nothing = {"stdout": "", "stderr": "", "next": {"stdout": 0, "stderr": 0}, "finished": True, "released": False}
+    jobs.answers["GET /v1/jobs/3fa9c1/logs"] = nothing
+    for mine, told in ((False, "released to you"), (True, "printed nothing")):
+        jobs.answers["GET /v1/jobs/3fa9c1"] = {**DETAIL, "mine": mine}
+        found = syftd("jobs", "logs", "3fa")
+        assert (found.code, found.out) == (0, "") and told in found.err
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "done", "failed"])
+def test_the_next_step_is_the_readers_own(state: str, syftd: Call, jobs: Daemon) -> None:
+    for mine in (True, False):
+        jobs.answers["GET /v1/jobs/3fa9c1"] = {**DETAIL, "state": state, "mine": mine}
+        last = syftd("jobs", "show", "3fa").out.rstrip().splitlines()[-1]
+        owners_word = any(word in last for word in ("approve", "deny", "jobs release", "jobs logs"))
+        assert owners_word is mine
+
+
+def test_a_reason_and_a_folder_are_needed(syftd: Call, jobs: Daemon, tmp_path: Path) -> None:
+    assert "reason is empty" in syftd("jobs", "deny", "3fa", "--reason", " ").err
+    found = syftd("jobs", "submit", "--to", "ann@x.org", str(tmp_path / "nowhere"))
+    assert found.code == 2 and "there is no folder" in found.err
+    assert jobs.changes == []
+
+
 def test_diff(syftd: Call, jobs: Daemon) -> None:
     jobs.answers["GET /v1/jobs/3fa9c1/diff"] = {"files": [{"path": "a", "change": "changed", "diff": "-x\n+\x1by\n"}]}
     assert syftd("jobs", "diff", "3fa").out == "a: changed\n-x\n+\\u001by\n"
@@ -316,6 +358,8 @@ def test_problems_and_plans(syftd: Call, daemon: Daemon) -> None:
     assert syftd("confirm", "91").code == 0 and syftd("reject", "91ab").code == 0
     assert [path for path, _ in daemon.changes] == ["/v1/plans/91ab/confirm", "/v1/plans/91ab/reject"]
     assert "there is no plan" in syftd("confirm", "5").err
+    daemon.answers["POST /v1/plans/91ab/reject"] = {"restored": 3, "missing": ["public/a.csv"]}
+    assert "1 file is not kept here" in syftd("reject", "91ab").err
     daemon.answers["GET /v1/problems"] = []
     assert syftd("problems").out == "No problems.\n" and syftd("problems", json=True).json == []
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -46,13 +47,29 @@ def test_after_two_dashes_words_are_left_alone() -> None:
         (["approve"], "syftd jobs approve"),
         (["list"], "syftd peers list"),
         (["peers", "ad"], "syftd peers add"),
-        (["datasets"], "--help"),
-        (["peers", "verify"], "--help"),
+        (["peers", "verfy"], "--help"),
     ],
 )
 def test_a_wrong_word_brings_the_right_one(words: list[str], meant: str, syftd: Call) -> None:
     found = syftd(*words)
     assert found.code == 2 and "is not a command" in found.err and meant in found.err and found.out == ""
+
+
+@pytest.mark.parametrize("name", commands.PLANNED)
+def test_what_is_not_there_yet_is_said_with_another_way(name: str, syftd: Call) -> None:
+    found = syftd(*name.split(" "), "x", json=True)
+    assert found.code == 2 and f"“{name}” is not in this version" in found.err
+    assert found.json["error"]["remedy"] == commands.PLANNED[name]
+    for meant in re.findall(r"`syftd ([a-z ]+)", commands.PLANNED[name]):
+        assert meant.strip() in commands.TABLE
+
+
+def test_with_json_even_help_and_half_a_command_are_one_document(syftd: Call) -> None:
+    for words in ([], ["jobs"]):
+        found = syftd(*words, json=True)
+        assert found.code == 2 and found.json["error"]["exit_code"] == 2
+    for words in (["--help"], ["jobs", "--help"]):
+        assert "jobs submit" in syftd(*words, json=True).json["help"]
 
 
 def test_a_group_alone_says_what_it_knows(syftd: Call) -> None:
@@ -102,6 +119,9 @@ def test_a_bug_shows_its_trace_and_exits_70(syftd: Call, daemon: Daemon) -> None
     daemon.answers["GET /v1/peers"] = [{"no": "email"}]
     found = syftd("peers", "list")
     assert found.code == 70 and "KeyError" in found.err and "this is a bug" in found.err
+    daemon.answers["GET /v1/jobs"] = [{"no": "id"}]
+    found = syftd("jobs", "show", "x", json=True)
+    assert found.code == 70 and found.json["error"]["kind"] == "KeyError" and "this is a bug" in found.err
 
 
 def test_a_reader_that_stops_is_no_error(daemon: Daemon, home: Path) -> None:

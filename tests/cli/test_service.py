@@ -115,10 +115,14 @@ def test_a_unit_written_by_hand_is_left_alone(syftd: Call, fakes: Fakes, unit: P
     assert unit.read_text() == "[Service]\nExecStart=/mine\n"
 
 
-def test_without_a_session_the_cure_is_told(syftd: Call, fakes: Fakes) -> None:
+@pytest.mark.parametrize(("booted", "cure"), [(True, "enable-linger"), (False, "run `syftd run`")])
+def test_without_a_session_the_cure_is_told(
+    booted: bool, cure: str, syftd: Call, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fakes.broken.touch()
+    monkeypatch.setattr(service, "_BOOTED", tmp_path if booted else tmp_path / "none")
     found = syftd("service", "install")
-    assert found.code == 1 and "connect to bus" in found.err and "enable-linger" in found.err
+    assert found.code == 1 and "connect to bus" in found.err and cure in found.err
 
 
 def test_status_and_logs(syftd: Call, fakes: Fakes) -> None:

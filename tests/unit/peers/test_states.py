@@ -138,14 +138,17 @@ def test_a_contact_that_ends_stops_everything_and_keeps_the_files(
     assert "unknown-peer" in bob.problem_kinds()
 
 
-def test_peers_who_parted_can_meet_again(judge: Judge, world: World, ada: Site, bob: Site) -> None:
+@pytest.mark.parametrize("both", [True, False], ids=["both have ended it", "one has ended it"])
+def test_peers_who_parted_can_meet_again(judge: Judge, world: World, ada: Site, bob: Site, both: bool) -> None:
     world.befriend(bob, ada)
     ada.engine.pairing.remove(bob.email)
     world.settle()
-    bob.engine.pairing.remove(ada.email) if state(bob, ada) != "removed" else None
-    world.settle()
+    if both:
+        bob.engine.pairing.remove(ada.email)
+        world.settle()
     bob.engine.pairing.add(ada.email)
     world.settle()
+    assert state(ada, bob) == "requested_by_peer", "what was asked after the end is a new request"
     ada.engine.pairing.accept(bob.email)
     ada.write("public/b.txt", b"b")
     world.settle()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from syftd.names import Digest
@@ -179,6 +181,29 @@ def test_a_job_folder_without_run_sh_is_not_sent_and_says_so(ada: Site, bob: Sit
     let_see(bob)
     let_see(bob)
     assert len(asked(ada, bob)) == 1
+    assert "job-without-run.sh" not in bob.problem_kinds()
+
+
+def test_a_job_folder_that_is_taken_away_is_taken_back(world: World, ada: Site, bob: Site) -> None:
+    drop_job(bob, ada, "run.sh", "main.py")
+    world.settle()
+    assert f"{FOLDER}/run.sh" in ada.tree()
+    shutil.rmtree(bob.place(FOLDER, ada.email))
+    bob.engine.hint(f"{ada.email}/{FOLDER}", False, True)
+    world.settle()
+    assert f"{FOLDER}/run.sh" not in ada.tree()
+    assert "job-without-run.sh" not in bob.problem_kinds()
+
+
+def test_a_job_folder_that_was_never_sent_and_goes_away_is_no_problem_any_more(
+    world: World, ada: Site, bob: Site
+) -> None:
+    drop_job(bob, ada, "main.py")
+    world.settle()
+    assert "job-without-run.sh" in bob.problem_kinds()
+    shutil.rmtree(bob.place(FOLDER, ada.email))
+    bob.engine.hint(f"{ada.email}/{FOLDER}", False, True)
+    world.settle()
     assert "job-without-run.sh" not in bob.problem_kinds()
 
 

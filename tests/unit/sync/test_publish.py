@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from syftd.names import Digest
-from syftd.state import outbox, views
+from syftd.state import outbox, problems, views
 from syftd.sync.parts import Tuning
 from tests.sim.conftest import MakeWorld
 from tests.sim.judge import Judge
@@ -272,6 +274,39 @@ def test_too_large_for_a_peer_without_blobs_is_a_problem_and_stops_nothing(world
     let_see(ada)
     assert paths(ada, bob) == [["public/small.txt"]]
     assert "too-large" in ada.problem_kinds()
+
+
+def test_a_name_that_is_no_text_is_told_and_holds_nothing_else_back(
+    judge: Judge, world: World, ada: Site, bob: Site
+) -> None:
+    bad = os.fsdecode(b"public/bad\xff.txt")
+    ada.write(bad, b"no text")
+    ada.write("public/good.txt", b"good")
+    ada.write(os.fsdecode(b"public/dir\xff/x.txt"), b"below no text")
+    world.settle()
+    assert bob.tree(ada.email)["public/good.txt"] == b"good"
+    assert "error" not in ada.problem_kinds()
+    assert "bad-name" in ada.problem_kinds()
+    ada.delete(bad)
+    world.settle()
+    assert not any("bad" in str(row["subject"]) for row in problems.problems(ada.db))
+    ada.rename(os.fsdecode(b"public/dir\xff"), "public/dir")
+    ada.write("public/later.txt", b"later")
+    world.settle()
+    assert bob.tree(ada.email)["public/later.txt"] == b"later"
+    assert bob.tree(ada.email)["public/dir/x.txt"] == b"below no text"
+    assert ada.problem_kinds() == set()
+
+
+def test_a_clash_of_names_that_is_over_is_no_problem_any_more(world: World, ada: Site, bob: Site) -> None:
+    for name in ("public/caf\u00e9.txt", "public/cafe\u0301.txt"):
+        ada.write(name, name.encode())
+    world.settle()
+    assert "name-clash" in ada.problem_kinds()
+    for name in ("public/caf\u00e9.txt", "public/cafe\u0301.txt"):
+        ada.delete(name)
+    world.settle()
+    assert ada.problem_kinds() == set()
 
 
 def test_asking_again_for_a_path_brings_it_again(world: World, ada: Site, bob: Site) -> None:

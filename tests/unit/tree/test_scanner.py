@@ -295,6 +295,8 @@ def test_names_that_cannot_be_keys(scanner: Scanner, site: Path, rows: Rows) -> 
     for path, reason in found.invalid:
         (path + reason).encode()  # A log can hold it.
     assert len(scanner.look(ME, [os.fsdecode(b"bad\xff")], rows).invalid) == 1
+    os.unlink(os.fsencode(site) + b"/bad\xff")
+    assert scanner.look(ME, [os.fsdecode(b"bad\xff")], rows).invalid == [], "what is gone is no trouble any more"
 
 
 def test_links_and_special_files(scanner: Scanner, site: Path, rows: Rows, tmp_path: Path) -> None:
