@@ -85,6 +85,7 @@ class Engine:
         self.mirror.placed = self._placed
         self.mirror.changed = lambda owner, paths: self.changed(owner, paths)
         self.follow.standing = self.pairing.standing
+        self.inbox.unread = self.follow.ask_anew
         self.pairing.accepted = self._accepted
         self.look.mirror_gone = self.mirror.ensure_root
         self.look.mirror_walked = self.mirror.walked

@@ -97,7 +97,6 @@ class Follow:
             self._inbox.quarantine(
                 letter, Forged(f"envelope {position.sequence} does not continue what {owner} sent before"), "forged"
             )
-            self.ask_anew(owner)
             return True
         row.next_seq = position.sequence + 1
         row.previous = Digest.of(letter.payload)
@@ -253,7 +252,7 @@ class Follow:
 def ask_again(parts: Parts, owner: Email, paths: list[RelPath]) -> None:
     """Queues the request that makes an owner tell `paths` again, or with none to start the whole stream anew."""
     peer = contacts.get(parts.db, owner)
-    if peer is None or "stream" not in peer.extensions:
+    if peer is None or peer.state != "accepted" or "stream" not in peer.extensions:
         return  # A peer of the existing network tells everything once and cannot be asked again.
     id = parts.random.uuid()
     now = parts.clock.now()

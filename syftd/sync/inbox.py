@@ -33,6 +33,8 @@ class Inbox:
         self._stumbles: dict[str, int] = {}
         self._kept: dict[Email, dict[str, Letter]] = {}
         self.last_poll = 0.0
+        self.unread: Callable[[Email], None] = lambda owner: None
+        """Told, inside a commit, that an envelope of an owner's stream was set aside: what it said must be told again."""
 
     def poll(self) -> None:
         """Asks every transport once; while an answer is awaited, one more poll is remembered and no more."""
@@ -243,6 +245,9 @@ class Inbox:
         with parts.db.commit():
             messages.decide(parts.db, letter.sender, letter.ref.name, letter.ref.box.kind, now, verdict, str(error))
             self._answer(letter, error, verdict)
+            if letter.ref.box.kind == "outbox":
+                # No later number need ever come that would show a gap: it may have been the last one, or the first.
+                self.unread(letter.sender)
             parts.note("quarantined", letter.sender, name=letter.ref.name, reason=str(error))
             count = messages.refused_since(parts.db, letter.sender, now - _DAY)
             parts.problem(

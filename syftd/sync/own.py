@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import deque
 from collections.abc import Sequence
 
-from syftd.errors import ContentMissing, ItemError, Malformed, RootMissing
+from syftd.errors import ItemError, Malformed, RootMissing
 from syftd.names import PERMISSION_FILE, Digest, RelPath
 from syftd.plan.guard import too_many_deletions
 from syftd.plan.own import Content, OwnChange, plan_own
@@ -49,7 +48,7 @@ class OwnTree:
         Returns the paths that changed. Everything that cannot be taken now is looked at again later.
         """
         parts = self._parts
-        self._tell_problems(findings, final=final)
+        self._tell_problems(findings)
         seen: dict[RelPath, Seen] = {}
         for item in findings.seen:
             if item.stat is None:
@@ -83,7 +82,14 @@ class OwnTree:
         }
         with parts.db.commit():
             files.put(parts.db, parts.me, (_row(item) for item in touched))
+            rules = [item.path for item in touched if item.path.is_permission_file]
+            for path in rules:
+                # What is in force may be from a moment in between, as when syftd started just then.
+                self._compile(path)
+                self._publish.rules_changed(path.parent)
             self.commit(changes, {path: _row(seen[path]) for path in changed if seen[path].stat}, parts.me, contents)
+            if rules:
+                self._publish.build_all(contents)
         for item in touched:
             if not item.settled:
                 parts.look_again(parts.me, item.path)
@@ -267,7 +273,7 @@ class OwnTree:
         self._found_again.add((kind, subject))
         self._parts.problem(kind, subject, text, remedy)
 
-    def _tell_problems(self, findings: Findings, *, final: bool) -> None:
+    def _tell_problems(self, findings: Findings) -> None:
         parts = self._parts
         for path in findings.in_motion:
             parts.look_again(parts.me, path)
@@ -288,31 +294,6 @@ class OwnTree:
         for link in findings.symlinks:
             if link == PERMISSION_FILE or link.endswith("/" + PERMISSION_FILE):
                 self.unreadable_rules(RelPath(link), "it is a symbolic link, which is never followed")
-        if final:
-            told = {*(prefix or "." for prefix, _ in findings.unknown), *(str(path) for path, _ in findings.clashes)}
-            for kind, subject in sorted(problems.subjects(parts.db, "unreadable", "name-clash")):
-                if subject not in told and not self._still(kind, "" if subject == "." else subject):
-                    parts.solved(kind, subject)
-
-    def _still(self, kind: str, path: str) -> bool:
-        """Whether a problem of a path of the own datasite goes on; it may end without any file being different."""
-        disk, me = self._parts.disk, self._parts.me
-        try:
-            if kind == "name-clash":
-                above = path.rpartition("/")[0]
-                listing = disk.entries(me, above)
-                names = [] if listing is None else [*(name for name, _ in listing.files), *listing.directories]
-                keys = [unicodedata.normalize("NFC", f"{above}/{name}" if above else name) for name in names]
-                return keys.count(path) > 1
-            if disk.kind(me, path) == "directory":
-                disk.entries(me, path)
-            elif disk.kind(me, path) == "file":
-                disk.open_at(me, path).close()
-        except ContentMissing:
-            return False
-        except ItemError:
-            return True
-        return False
 
 
 def _content(item: Seen) -> Content | None:

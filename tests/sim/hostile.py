@@ -71,7 +71,7 @@ class Mallory:
         return f"{EVIL.decode()} {chance.randrange(1 << 30)}"
 
     def _forge(self, site: Site, chance: random.Random) -> str:
-        other = chance.choice([email for email in self.world.sites])
+        other = chance.choice(list(self.world.sites))
         self._propose(site, chance, "drop/a.txt", self._evil(chance), sender_email=str(other))
         return f"forges a proposal of {other}"
 
@@ -134,7 +134,7 @@ class Mallory:
         self._send(outbox(self.email, site.email), wire_names.events_name(now, id), forge.packed(message))
 
     def _speak_for_another(self, site: Site, chance: random.Random) -> str:
-        other = chance.choice([email for email in self.world.sites])
+        other = chance.choice(list(self.world.sites))
         content = self._evil(chance)
         self._events(
             site, forge.change_json("public/a.txt", content, datasite_email=str(other), new_hash=Digest.of(content.encode()))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 from syftd.errors import ItemError
 from syftd.names import Digest, Email
+from syftd.plan.guard import too_many_deletions
 from syftd.state import contacts, files, messages, outbox, problems, streams, views
 from syftd.transport.mailbox import Box
 from syftd.wire import codec
@@ -250,33 +253,68 @@ class Judge:
         return [peer for peer in contacts.in_state(site.db, "accepted") if peer not in self._apart]
 
 
-def allowed_at_the_moment(site: Site, judge: Judge) -> None:
-    """I6: makes a site's engine show each proposal that it is about to carry out, with the channel it came through."""
+def watch_decisions(site: Site, judge: Judge) -> None:
+    """I6 and I13: makes a site's engine show each proposal that it is about to carry out, with the channel it came
+    through, and each change of its own tree that it is about to make true."""
+    _watch_proposals(site, judge)
+    _watch_deletions(site, judge)
+
+
+def _watch_proposals(site: Site, judge: Judge) -> None:
     decide, apply = site.engine.decide, site.engine.apply
     take, carry_out = decide.take, apply.carry_out
     channel: list[Email] = []
 
-    def taking(letter):  # type: ignore[no-untyped-def]
+    def taking(letter: Any) -> Any:
         channel[:] = [letter.ref.box.peer]
         try:
             return take(letter)
         finally:
             channel.clear()
 
-    def carrying(proposal, found, large):  # type: ignore[no-untyped-def]
+    def carrying(proposal: Any, found: Any, large: Any) -> Any:
         judge.checks["I6"] += 1
         assert not channel or proposal.sender == channel[0], f"I6: {channel[0]} speaks as {proposal.sender}"
         for change in proposal.changes:
             may = site.parts.access.may_write(proposal.sender, change.path)
             assert may, f"I6: {proposal.sender} may not write {change.path}"
-            try:
+            with passed_over():
                 hidden = site.parts.hidden(change.path)
-            except ItemError:
-                hidden = None
             assert hidden is None, f"I6: {change.path} never travels"
         return carry_out(proposal, found, large)
 
     decide.take, apply.carry_out = taking, carrying  # type: ignore[method-assign]
+
+
+def _watch_deletions(site: Site, judge: Judge) -> None:
+    own = site.engine.own
+    commit, confirm = own.commit, own.confirm
+    confirmed: list[bool] = []
+
+    def confirming(halt: Any) -> Any:
+        confirmed.append(True)
+        try:
+            return confirm(halt)
+        finally:
+            confirmed.clear()
+
+    def committing(changes: Any, rows: Any, by: str, contents: Any) -> Any:
+        if by == site.email and not confirmed:
+            judge.checks["I13"] += 1
+            deletions = _deletions(changes)
+            total = files.count(site.db, site.email)
+            reason = too_many_deletions(deletions, total, site.parts.deletion_limit)
+            assert reason is None, f"I13: {deletions} of {total} files are given up unasked: {reason}"
+        return commit(changes, rows, by, contents)
+
+    own.commit, own.confirm = committing, confirming  # type: ignore[method-assign]
+
+
+def _deletions(changes: Any) -> int:
+    """How many files go that do not appear under another name in the same changes."""
+    arrived = Counter(change.after.sha256 for change in changes if change.after is not None and change.before is None)
+    gone = Counter(change.before.sha256 for change in changes if change.after is None and change.before is not None)
+    return (gone - arrived).total()
 
 
 def _composed(tree: dict[str, bytes]) -> dict[str, bytes]:
@@ -290,7 +328,7 @@ def _without_clashes(tree: dict[str, bytes], other: dict[str, bytes]) -> dict[st
     return {path: content for path, content in tree.items() if keys[path.casefold()] == 1}
 
 
-def _apart(has: dict[str, object] | dict[str, bytes] | dict[str, str], should: dict[str, bytes] | dict[str, str]) -> str:
+def _apart(has: Mapping[str, object], should: Mapping[str, object]) -> str:
     """How two trees differ, in a few words."""
     extra = sorted(set(has) - set(should))
     missing = sorted(set(should) - set(has))

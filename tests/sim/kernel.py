@@ -467,7 +467,7 @@ class _Shutil:
 def _reading(fd: int, mode: str) -> Any:
     """Stands where the built-in `open` stood, for descriptors."""
     if fd < _FIRST:
-        return io.open(fd, mode)
+        return open(fd, mode)
     content = _at(fd).content
     simulated.close(fd)
     return io.BytesIO(content)

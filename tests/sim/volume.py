@@ -156,7 +156,7 @@ class Volume:
         needed = {directory.number}
         lasting: set[int] = set()
         for position in range(len(self._journal) - 1, -1, -1):
-            touched = {edge[0].number for edge in self._journal[position]}
+            touched = _touched(self._journal[position])
             if touched & needed:
                 needed |= touched
                 lasting.add(position)
@@ -185,7 +185,7 @@ class Volume:
         luck = chance.choice((0.0, 0.5, 0.9))
         broken: set[int] = set()
         for entry in self._journal:
-            touched = {edge[0].number for edge in entry}
+            touched = _touched(entry)
             if touched & broken or chance.random() >= luck:
                 broken |= touched
             else:
@@ -215,6 +215,13 @@ class Volume:
         elif what == "dated" and len(content) == len(inode.content):
             inode.content = content
         inode.lasting = (inode.content, inode.mode, inode.mtime_ns, inode.ctime_ns)
+
+
+def _touched(entry: tuple[Edge, ...]) -> set[int]:
+    """The directories that a change is about: those whose names it changes, and those that it gives a name to."""
+    return {edge[0].number for edge in entry} | {
+        there[1].number for _, _, there in entry if there is not None and there[1].is_directory
+    }
 
 
 def failure(code: int, name: str) -> OSError:

@@ -23,7 +23,7 @@ from tests.sim.adversity import Crash
 from tests.sim.hands import VirtualHands
 from tests.sim.hostile import Mallory
 from tests.sim.jobs import Runs
-from tests.sim.judge import Judge, allowed_at_the_moment
+from tests.sim.judge import Judge, watch_decisions
 from tests.sim.people import People
 from tests.sim.volume import Habits, failure
 from tests.sim.world import Site, World
@@ -162,10 +162,10 @@ class Walk:
         def building() -> None:
             build()
             site.parts.deletion_limit = limit
-            allowed_at_the_moment(site, self.judge)
+            watch_decisions(site, self.judge)
 
         site._build = building  # type: ignore[method-assign]
-        allowed_at_the_moment(site, self.judge)
+        watch_decisions(site, self.judge)
 
     # -- the walk --------------------------------------------------------------------------------------------------
 

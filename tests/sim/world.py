@@ -423,7 +423,8 @@ class World:
         self.drain()
 
     def writes(self) -> tuple[int, ...]:
-        return (*(hub.position for hub in self.hubs.values()), *(site.db.writes if site.alive else -1 for site in self.sites.values()))
+        positions = [hub.position for hub in self.hubs.values()]
+        return (*positions, *(site.db.writes if site.alive else -1 for site in self.sites.values()))
 
     def settle(self, rounds: int = 60) -> None:
         """Lets everything come to rest: rounds until two in a row, the second a long time later, change nothing."""
