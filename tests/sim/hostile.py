@@ -43,7 +43,7 @@ class Mallory:
     def act(self, site: Site, chance: random.Random) -> str:
         """Does one thing to somebody; returns what."""
         tricks: list[Callable[[Site, random.Random], str]] = [
-            self._forge, self._climb, self._garbage, self._bomb, self._repeat, self._steal, self._lie, self._junk_json,
+            self._forge, self._forge, self._forge, self._climb, self._garbage, self._bomb, self._repeat, self._steal, self._lie, self._junk_json,
             self._drop, self._speak_for_another, self._mislead,
         ]  # fmt: skip
         return chance.choice(tricks)(site, chance)
@@ -72,7 +72,8 @@ class Mallory:
 
     def _forge(self, site: Site, chance: random.Random) -> str:
         other = chance.choice(list(self.world.sites))
-        self._propose(site, chance, "drop/a.txt", self._evil(chance), sender_email=str(other))
+        path = chance.choice(("drop/a.txt", f"drop/forged-{chance.randrange(9)}.txt"))
+        self._propose(site, chance, path, self._evil(chance), sender_email=str(other))
         return f"forges a proposal of {other}"
 
     def _climb(self, site: Site, chance: random.Random) -> str:

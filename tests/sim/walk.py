@@ -32,9 +32,9 @@ SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window
 """Narrow windows, so that a handful of files shows what thousands would."""
 
 KINDS: dict[str, int] = {
-    "save": 10, "save_there": 6, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 4,
-    "send_job": 2, "answer_job": 3, "delete_much": 1, "permit": 1, "work": 18, "pass_time": 8, "poll": 4, "scan": 4,
-    "crash": 3, "weather": 7, "listing": 1, "clock": 1, "hostile": 3, "keep": 1, "overflow": 1, "tidy": 1,
+    "save": 10, "save_there": 8, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 7,
+    "send_job": 4, "answer_job": 7, "delete_much": 1, "permit": 1, "work": 12, "rest": 12, "pass_time": 6, "poll": 2,
+    "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 6, "keep": 1, "overflow": 1, "tidy": 1,
 }  # fmt: skip
 """What may happen in a step, and how often."""
 
@@ -50,7 +50,7 @@ class Step:
     kind: str
 
 
-def plan(seed: int, steps: int = 42) -> list[Step]:
+def plan(seed: int, steps: int = 64) -> list[Step]:
     """The steps of a seed."""
     chance = random.Random(f"plan {seed}")
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=steps)
@@ -185,7 +185,7 @@ class Walk:
     def _do(self, kind: str, site: Site) -> None:
         self.coverage[kind] += 1
         own: dict[str, Callable[[Site], object]] = {
-            "work": self._work, "pass_time": self._pass_time, "poll": Site.poll, "scan": Site.scan, "crash": self._crash,
+            "work": self._work, "rest": self._rest, "pass_time": self._pass_time, "poll": Site.poll, "scan": Site.scan, "crash": self._crash,
             "weather": self._change_weather, "listing": self._listing, "clock": self._step_clock,
             "hostile": self._hostile, "keep": Site.keep, "overflow": self._overflow, "tidy": self._tidy,
         }  # fmt: skip
@@ -267,6 +267,16 @@ class Walk:
     def _work(self, site: Site) -> None:
         for _ in range(self.chance.randint(1, 14)):
             self.world.step()
+
+    def _rest(self, site: Site) -> None:
+        """Everybody's daemons get some time for themselves, in whatever weather there is."""
+        for _ in range(self.chance.randint(1, 3)):
+            self._pass_time(site)
+            for each in self.sites:
+                each.poll()
+            for _ in range(150):
+                if not self.world.step():
+                    break
 
     def _pass_time(self, site: Site) -> None:
         self.world.clock.advance(self.chance.choice((0.1, 1.0, 5.0, 30.0)))
