@@ -71,8 +71,9 @@ def drop_site(db: Db, site: Email) -> None:
     db.run("DELETE FROM file WHERE site = ?", site)
 
 
-def count(db: Db, site: Email) -> int:
-    return int(db.value("SELECT count(*) FROM file WHERE site = ?", site))
+def count(db: Db, site: Email, most: int = -1) -> int:
+    """How many files a datasite has; with `most` the counting ends there."""
+    return int(db.value("SELECT count(*) FROM (SELECT 1 FROM file WHERE site = ? LIMIT ?)", site, most))
 
 
 def with_digest(db: Db, sha256: Digest) -> Iterator[tuple[Email, str]]:

@@ -104,8 +104,9 @@ def told_paths_with(db: Db, sha256: Digest) -> list[tuple[Email, RelPath]]:
     return [(Email(row[0]), RelPath(row[1])) for row in rows]
 
 
-def told_count(db: Db, owner: Email) -> int:
-    return int(db.value("SELECT count(*) FROM told WHERE owner = ?", owner))
+def told_count(db: Db, owner: Email, most: int = -1) -> int:
+    """How many paths an owner has told; with `most` the counting ends there."""
+    return int(db.value("SELECT count(*) FROM (SELECT 1 FROM told WHERE owner = ? LIMIT ?)", owner, most))
 
 
 def wanted(db: Db, owner: Email | None = None) -> list[tuple[Email, Told]]:
