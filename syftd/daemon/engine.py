@@ -339,7 +339,7 @@ class Engine:
         parts = self.parts
         owed = set(messages.owed_digests(parts.db))
         for digest in digests:
-            if digest in owed and not any(told.sha256 == digest for _, told in streams.wanted(parts.db)):
+            if digest in owed and not streams.is_wanted(parts.db, digest):
                 self.inbox.acknowledge(messages.arrived(parts.db, digest))
 
     def _accepted(self, peer: Email) -> None:

@@ -223,10 +223,11 @@ class Follow:
     def heal(self) -> None:
         """Asks for a stream anew when a gap has stayed open for too long; called by a tick."""
         parts = self._parts
-        for owner in contacts.in_state(parts.db, "accepted"):
-            row = streams.stream(parts.db, owner)
-            if row is None or row.gap_since is None:
-                self._asks_at.pop(owner, None)
+        gaps = streams.with_gap(parts.db)
+        self._asks_at = {owner: at for owner, at in self._asks_at.items() if owner in gaps}
+        for owner in gaps:
+            row, peer = streams.stream(parts.db, owner), contacts.get(parts.db, owner)
+            if row is None or row.gap_since is None or peer is None or peer.state != "accepted":
                 continue
             if not self._inbox.kept(owner):
                 with parts.db.commit():

@@ -38,9 +38,8 @@ class OwnTree:
     def load_rules(self) -> None:
         """Compiles every permission file that the index knows; called once at start."""
         parts = self._parts
-        for row in files.below(parts.db, parts.me, ""):
-            if row.path.is_permission_file:
-                self._compile(row.path)
+        for path in files.permission_files(parts.db, parts.me):
+            self._compile(path)
 
     def take(self, findings: Findings, *, final: bool) -> list[RelPath]:
         """Accepts findings; deletions wait for the `final` batch of a scan so that the guard judges them together.

@@ -61,6 +61,7 @@ class SmallWorld(RuleBasedStateMachine):
         for site, other in zip(self.sites, reversed(self.sites), strict=True):
             self._let(site, "public", read=["*"])
             self._let(site, "drop", write=[other.email])
+            self._let(site, "team", read=[other.email])
         self.world.befriend(*self.sites)
         for site in self.sites:
             site.meet = self._meeting(site)
@@ -132,13 +133,18 @@ class SmallWorld(RuleBasedStateMachine):
         for site in self.sites:
             site.due()
 
+    @rule()
+    def a_round_goes_by(self) -> None:
+        """Everybody looks, polls, scans and works until nothing is left to do now; a daemon that is down starts again."""
+        self.world.round(3.0)
+
     @rule(who=people, scan=st.booleans())
     def polls(self, who: int, scan: bool) -> None:
         self.sites[who].poll()
         if scan:
             self.sites[who].scan()
 
-    @rule(who=people, seams=st.integers(0, 12))
+    @rule(who=people, seams=st.integers(0, 25))
     def crashes_soon(self, who: int, seams: int) -> None:
         """The process ends at the seam that it comes to after so many others."""
         self._countdown[self.sites[who].email] = seams
