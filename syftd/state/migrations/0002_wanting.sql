@@ -24,3 +24,6 @@ CREATE TRIGGER file_dropped AFTER DELETE ON file BEGIN
   INSERT OR IGNORE INTO wanting SELECT owner, path FROM told
     WHERE owner = old.site AND path = old.path AND chunks IS NOT NULL;
 END;
+
+-- Which chunks may go is asked at each poll.
+CREATE INDEX chunk_at ON chunk (at);
