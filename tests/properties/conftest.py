@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import quick_folder
+from tests.sim.conftest import quick_folder
 
 __all__ = ["quick_folder"]

@@ -29,11 +29,11 @@ from syftd.wire import container, names
 from syftd.wire.changes import EXTENSION_KEY
 from syftd.wire.codec import decode_events
 from syftd.wire.messages import Events, Limits, Proposal
-from tests.engine.world import World
 from tests.properties import messages
 from tests.properties.effort import examples
 from tests.properties.test_rules import places, replaced
 from tests.properties.test_wire import decoded, encoded
+from tests.sim.world import World
 from tests.unit.wire import forge
 
 LIMITS = Limits()

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from syftd import log
 from tests.scale.grow import grown
 from tests.scale.report import curves, table
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.scale", description="Measure what a change costs as things grow.")
     parser.add_argument("--quick", action="store_true", help="fewer peers and files")
     options = parser.parse_args()
+    log.setup("error", "console")
     place = Path(tempfile.mkdtemp(prefix="syftd-scale-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     try:
         results = grown(place, QUICK if options.quick else FULL)

@@ -28,8 +28,8 @@ from syftd.tree.settle import Settle
 from syftd.wire import codec, names
 from syftd.wire.messages import CHUNK_BYTES, EXTENSIONS, Change, Events, Proposal, StreamPosition
 from syftd.wire.version import encode_version
-from tests.engine.adversity import QueuedPool, SeededRandom, WorldClock
 from tests.scale.meter import Meter
+from tests.sim.adversity import QueuedPool, SeededRandom, WorldClock
 
 ME: Final = Email("ada@example.org")
 MOST_VIEWS: Final = 2_000_000

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import quick_folder
 from tests.scale.machine import Machine
 from tests.scale.plans import whole_reads
 from tests.scale.scenarios import ALL, DELETE, HEAR, IDLE, NAMES, ONE, PROPOSAL, READ, RULES, Result, kinds, measured
+from tests.sim.conftest import quick_folder
 
 __all__ = ["quick_folder"]
 
