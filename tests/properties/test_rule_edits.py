@@ -27,7 +27,7 @@ def inside(path: str, scope: str, is_directory: bool) -> bool:
     return path.startswith(scope + "/") if is_directory and scope else is_directory or path == scope
 
 
-@examples(400)
+@examples(250)
 @given(plain.trees(), scopes, users, levels, st.lists(plain.paths, max_size=8))
 def test_a_grant_gives_what_was_asked_and_nothing_to_anybody_else(
     tree: dict[str, Any], scope: tuple[str, bool], user: str, level: Level, paths: list[str]
@@ -56,7 +56,7 @@ def test_a_grant_gives_what_was_asked_and_nothing_to_anybody_else(
                 assert was == now, (one, other)
 
 
-@examples(400)
+@examples(250)
 @given(plain.trees(), scopes, st.sampled_from(plain.USERS), st.lists(plain.paths, max_size=8))
 def test_a_revocation_leaves_no_access_but_what_it_reports(
     tree: dict[str, Any], scope: tuple[str, bool], user: str, paths: list[str]

@@ -37,7 +37,7 @@ def agrees(access: Access, tree: plain.Files, path: str) -> None:
         assert all(plain.levels(tree, user, path)[0] for user in STRANGERS), "public is literally everybody"
 
 
-@examples(500)
+@examples(300)
 @given(plain.trees(), st.lists(plain.paths, min_size=1, max_size=4))
 def test_compiled_rules_agree_with_the_plain_evaluator(tree: dict[str, Any], paths: list[str]) -> None:
     access = Access(Email(plain.OWNER))
@@ -126,7 +126,7 @@ yaml_values = st.recursive(
 )
 
 
-@examples(300)
+@examples(150)
 @given(plain.trees(), st.data())
 def test_a_wrong_type_in_any_place_breaks_the_file_and_nothing_else(tree: dict[str, Any], data: st.DataObject) -> None:
     """A file with something strange in one place is read as it stands or refused, and grants nothing then."""
