@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import tracemalloc
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -22,7 +20,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from syftd.errors import ItemError, Malformed, TooLarge
+from syftd.errors import Malformed, TooLarge
 from syftd.state import messages as verdicts
 from syftd.transport.mailbox import inbox
 from syftd.wire import container, names
@@ -35,6 +33,7 @@ from tests.properties.test_rules import places, replaced
 from tests.properties.test_wire import decoded, encoded
 from tests.sim.world import World
 from tests.unit.wire import forge
+from tests.unit.wire.test_refusals import peak
 
 LIMITS = Limits()
 MIB = 1024 * 1024
@@ -268,16 +267,3 @@ def doubled(body: Any, place: tuple[Any, ...]) -> str:
     return json.dumps(replaced(body, place[:-1], "\ue000")).replace(
         '"\\ue000"', "{" + json.dumps(key) + ": null, " + target[1:]
     )
-
-
-def peak(work: Callable[[], object]) -> int:
-    """Bytes that Python allocates at the most while `work` is refused or done."""
-    tracemalloc.start()
-    try:
-        try:
-            work()
-        except ItemError:
-            pass  # What counts here is the memory; the refusal itself is asserted elsewhere.
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
