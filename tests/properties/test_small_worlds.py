@@ -216,4 +216,4 @@ class SmallWorld(RuleBasedStateMachine):
 
 
 class TestSmallWorlds(SmallWorld.TestCase):
-    settings = settings(examples(130), stateful_step_count=30)
+    settings = settings(examples(200), stateful_step_count=30)
