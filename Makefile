@@ -10,7 +10,7 @@ PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench bench-peers lint bubblewrap clean
+.PHONY: help install demo test bench scale bench-peers lint bubblewrap clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -38,6 +38,9 @@ test: $(STAMP) bubblewrap ## Run every test.
 
 bench: $(STAMP) bubblewrap ## Measure speed and weight; beside Syncthing and rclone where they are installed.
 	$(BIN)/python -m tests.bench $(ARGS)
+
+scale: $(STAMP) ## Measure what a change costs as files and peers grow: 1 to 1,000,000 and 1 to 1,000.
+	$(BIN)/python -m tests.scale $(ARGS)
 
 lint: $(STAMP) ## Style, types and the direction of imports.
 	$(BIN)/ruff check .

@@ -125,10 +125,10 @@ class Engine:
         if changed:
             self.changed(self.parts.me, changed)
 
-    def pump(self) -> None:
-        """Lets out what may go out."""
+    def pump(self, peer: Email | None = None) -> None:
+        """Lets out what may go out, to one peer or to everybody."""
         if not self.paused and self.applying:
-            self.outbox.pump()
+            self.outbox.pump(peer)
 
     # -- work ------------------------------------------------------------------------------------------------------
 
@@ -143,6 +143,8 @@ class Engine:
                 self._letters(work)
             case Sent():
                 self.outbox.sent(work)
+                self.pump(work.peer)
+                return True
             case ChunkUp():
                 self._chunk_up(work)
             case ChunkDown():
@@ -337,7 +339,7 @@ class Engine:
         parts = self.parts
         owed = set(messages.owed_digests(parts.db))
         for digest in digests:
-            if digest in owed and not any(told.sha256 == digest for _, told in streams.wanted(parts.db)):
+            if digest in owed and not streams.is_wanted(parts.db, digest):
                 self.inbox.acknowledge(messages.arrived(parts.db, digest))
 
     def _accepted(self, peer: Email) -> None:

@@ -400,12 +400,14 @@ class Pairing:
         """What has been opened since the last listing. It may be one box of two, so it says nothing about boxes that
         were closed and made anew: only strangers and those whom we asked are heard before the next whole listing."""
         known = self._opened.setdefault(transport, {})
+        # Read together: a transport may list everybody's boxes at each poll.
+        states = contacts.states(self._parts.db) if opened else {}
         for email, marks in opened.items():
             known.setdefault(email, marks)
-            peer = contacts.get(self._parts.db, email)
-            if peer is None:
+            state = states.get(email)
+            if state is None:
                 self._asked(email)
-            elif peer.state == "requested_by_me":
+            elif state == "requested_by_me":
                 self._become(email, "accepted", self._born(email))
 
     def _asked(self, email: Email) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -11,6 +12,15 @@ class DeletionLimit:
 
     count: int = 20
     percent: int = 30
+
+
+def enough_to_judge(deleted: int, limit: DeletionLimit) -> int:
+    """So many files are enough to know what `too_many_deletions` says of `deleted`: a larger total changes its words at
+    the most, so nobody need count a whole tree to judge the loss of a few files."""
+    enough = max(2, deleted + 1)
+    if deleted > limit.count and limit.percent > 0:
+        enough = max(enough, -(-100 * deleted // limit.percent))
+    return enough
 
 
 def too_many_deletions(deleted: int, total: int, limit: DeletionLimit) -> str | None:
@@ -26,3 +36,11 @@ def too_many_deletions(deleted: int, total: int, limit: DeletionLimit) -> str | 
     if deleted > allowed:
         return f"{deleted} of {total} files are gone; up to {allowed} may go unasked"
     return None
+
+
+def judge_deletions(deleted: int, count: Callable[[int], int], limit: DeletionLimit) -> str | None:
+    """What `too_many_deletions` says, when counting the tree has a price. `count(most)` counts its files and may stop at
+    `most` (-1: it may not); all of them are counted only to say how many there are."""
+    if deleted <= 0 or too_many_deletions(deleted, count(enough_to_judge(deleted, limit)), limit) is None:
+        return None
+    return too_many_deletions(deleted, count(-1), limit)

@@ -33,6 +33,11 @@ def all_peers(db: Db) -> list[Peer]:
     return [_peer(row) for row in db.all("SELECT * FROM peer WHERE state <> 'removed' ORDER BY email")]
 
 
+def states(db: Db) -> dict[str, PeerState]:
+    """How we stand with everybody, the tombstones too."""
+    return dict(db.all("SELECT email, state FROM peer"))
+
+
 def in_state(db: Db, *states: PeerState) -> list[Email]:
     marks = ", ".join("?" * len(states))
     return [Email(row[0]) for row in db.all(f"SELECT email FROM peer WHERE state IN ({marks}) ORDER BY email", *states)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from syftd.names import Digest, Email, RelPath
+from syftd.names import PERMISSION_FILE, Digest, Email, RelPath
 from syftd.state.db import Db
 
 _COLUMNS = "path, spelling, sha256, size, mtime_ns, ctime_ns, inode, executable, settled"
@@ -50,6 +50,15 @@ def below(db: Db, site: Email, prefix: str) -> list[FileRow]:
     return [_read(found) for found in rows]
 
 
+def permission_files(db: Db, site: Email) -> list[RelPath]:
+    """The paths of all permission files of a datasite, in order; only they are brought into memory."""
+    rows = db.all(
+        "SELECT path FROM file WHERE site = ? AND (path = ? OR path LIKE ?) ORDER BY path",
+        site, PERMISSION_FILE, f"%/{PERMISSION_FILE}",
+    )  # fmt: skip
+    return [path for row in rows if (path := RelPath(row[0])).is_permission_file]
+
+
 def after(db: Db, site: Email, path: str, limit: int) -> list[FileRow]:
     """The next `limit` rows after `path` in path order; how a full pass is taken in pieces."""
     rows = db.all(f"SELECT {_COLUMNS} FROM file WHERE site = ? AND path > ? ORDER BY path LIMIT ?", site, path, limit)
@@ -71,8 +80,9 @@ def drop_site(db: Db, site: Email) -> None:
     db.run("DELETE FROM file WHERE site = ?", site)
 
 
-def count(db: Db, site: Email) -> int:
-    return int(db.value("SELECT count(*) FROM file WHERE site = ?", site))
+def count(db: Db, site: Email, most: int = -1) -> int:
+    """How many files a datasite has; with `most` the counting ends there."""
+    return int(db.value("SELECT count(*) FROM (SELECT 1 FROM file WHERE site = ? LIMIT ?)", site, most))
 
 
 def with_digest(db: Db, sha256: Digest) -> Iterator[tuple[Email, str]]:

@@ -46,6 +46,11 @@ def stream(db: Db, owner: Email) -> StreamRow | None:
     )
 
 
+def with_gap(db: Db) -> list[Email]:
+    """The owners in whose stream a gap is open."""
+    return [Email(row[0]) for row in db.all("SELECT owner FROM stream WHERE gap_since IS NOT NULL")]
+
+
 def put_stream(db: Db, row: StreamRow) -> None:
     db.run(
         "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -104,27 +109,27 @@ def told_paths_with(db: Db, sha256: Digest) -> list[tuple[Email, RelPath]]:
     return [(Email(row[0]), RelPath(row[1])) for row in rows]
 
 
-def told_count(db: Db, owner: Email) -> int:
-    return int(db.value("SELECT count(*) FROM told WHERE owner = ?", owner))
+def told_count(db: Db, owner: Email, most: int = -1) -> int:
+    """How many paths an owner has told; with `most` the counting ends there."""
+    return int(db.value("SELECT count(*) FROM (SELECT 1 FROM told WHERE owner = ? LIMIT ?)", owner, most))
 
 
 def wanted(db: Db, owner: Email | None = None) -> list[tuple[Email, Told]]:
-    """Told paths with large content whose mirror does not hold it yet."""
+    """Told paths with large content whose mirror does not hold it yet. Costs as much as there are of them."""
     rows = db.all(
-        "SELECT told.owner, told.path, told.sha256, told.executable, told.size, told.chunks FROM told"
-        " LEFT JOIN file ON file.site = told.owner AND file.path = told.path"
-        " WHERE told.chunks IS NOT NULL AND file.sha256 IS NOT told.sha256 AND (?1 IS NULL OR told.owner = ?1)",
+        "SELECT told.owner, told.path, told.sha256, told.executable, told.size, told.chunks FROM wanting"
+        " CROSS JOIN told USING (owner, path) WHERE ?1 IS NULL OR wanting.owner = ?1",
         owner,
     )
     return [(Email(row[0]), _told(row[1:])) for row in rows]
 
 
-def awaited(db: Db, owner: Email, sha256: Digest) -> bool:
-    """Whether this large content is told under some path whose mirror does not hold it yet."""
+def is_wanted(db: Db, sha256: Digest, owner: Email | None = None) -> bool:
+    """Whether this large content is told, by one owner or by any, under some path whose mirror does not hold it yet."""
     found = db.one(
-        "SELECT 1 FROM told LEFT JOIN file ON file.site = told.owner AND file.path = told.path"
-        " WHERE told.sha256 = ?2 AND told.owner = ?1 AND told.chunks IS NOT NULL AND file.sha256 IS NOT told.sha256",
-        owner, sha256,
+        "SELECT 1 FROM told JOIN wanting USING (owner, path)"
+        " WHERE told.sha256 = ?1 AND told.chunks IS NOT NULL AND (?2 IS NULL OR told.owner = ?2) LIMIT 1",
+        sha256, owner,
     )  # fmt: skip
     return found is not None
 

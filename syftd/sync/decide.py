@@ -160,7 +160,7 @@ class Decide:
                 shown = views.shown(parts.db, sender, paths)
                 self._publish.doubt_content(shown)
                 views.doubt(parts.db, sender, shown)
-                self._publish.dirty(paths)
+                self._publish.dirty(paths, also=sender)
                 self._publish.build(sender)
         else:
             # A new start costs a full pass, so it is had once in a while however often it is asked for.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from syftd.errors import Forged, Malformed
 from syftd.names import Digest, Email, RelPath
-from syftd.plan.guard import too_many_deletions
+from syftd.plan.guard import judge_deletions
 from syftd.state import contacts, messages, outbox, problems, streams
 from syftd.sync.inbox import Inbox
 from syftd.sync.mirror import Mirror
@@ -174,8 +174,10 @@ class Follow:
     def _guarded(self, owner: Email, gone: list[RelPath], *, untell: bool = False) -> list[RelPath]:
         """Deletions that no person on the owner's side has looked at need one on ours when they are too many."""
         parts = self._parts
-        total = streams.told_count(parts.db, owner) + (0 if untell else len(gone))
-        reason = too_many_deletions(len(gone), total, parts.deletion_limit)
+        besides = 0 if untell else len(gone)
+        reason = judge_deletions(
+            len(gone), lambda most: streams.told_count(parts.db, owner, most) + besides, parts.deletion_limit
+        )
         if untell:
             streams.untell(parts.db, owner, gone)
         if reason is None:
@@ -221,10 +223,11 @@ class Follow:
     def heal(self) -> None:
         """Asks for a stream anew when a gap has stayed open for too long; called by a tick."""
         parts = self._parts
-        for owner in contacts.in_state(parts.db, "accepted"):
-            row = streams.stream(parts.db, owner)
-            if row is None or row.gap_since is None:
-                self._asks_at.pop(owner, None)
+        gaps = streams.with_gap(parts.db)
+        self._asks_at = {owner: at for owner, at in self._asks_at.items() if owner in gaps}
+        for owner in gaps:
+            row, peer = streams.stream(parts.db, owner), contacts.get(parts.db, owner)
+            if row is None or row.gap_since is None or peer is None or peer.state != "accepted":
                 continue
             if not self._inbox.kept(owner):
                 with parts.db.commit():

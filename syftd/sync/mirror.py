@@ -277,7 +277,7 @@ class Mirror:
         elif step is Step.LOSE:
             self._lose(owner, path, told, spelling, disk, stat, contents, refused, batch)
         elif step is Step.REMOVE and path not in withheld:
-            if row is not None and streams.awaited(parts.db, owner, row.sha256) and not self._in_the_way(owner, path):
+            if row is not None and streams.is_wanted(parts.db, row.sha256, owner) and not self._in_the_way(owner, path):
                 self._kept.setdefault(owner, {})[path] = None
                 return
             why = LEFT_OVER if sides.earlier else "removed by its owner"

@@ -42,21 +42,27 @@ class Outbox:
         """A message was taken back: if it is about to be sent, it is not."""
         self._recalled.add(row)
 
-    def pump(self) -> None:
-        """Starts sending for every peer with due messages that is not being sent to already."""
-        parts = self._parts
-        for peer in outbox.peers_with(parts.db, "due"):
-            if peer in self._busy:
-                continue
-            private = parts.router.carries_private(peer)
-            due = outbox.due(parts.db, peer)
-            if due and self._rests_still(due[0]):
-                continue  # Those behind it wait too, since the order within a peer is kept.
-            rows = list(itertools.takewhile(self.may_go, (row for row in due if private or not row.private)))
-            if rows:
-                self._busy.add(peer)
-                self._submit(peer, rows)
+    def pump(self, peer: Email | None = None) -> None:
+        """Starts sending to one peer, or to every peer with due messages, unless that peer is being sent to already.
+
+        When one peer's messages have become free to go that peer is named: looking at everybody's each time would cost
+        the square of the number of readers of a change."""
+        for each in outbox.peers_with(self._parts.db, "due") if peer is None else (peer,):
+            self._send(each)
         self._take_back()
+
+    def _send(self, peer: Email) -> None:
+        parts = self._parts
+        if peer in self._busy:
+            return
+        private = parts.router.carries_private(peer)
+        due = outbox.due(parts.db, peer)
+        if due and self._rests_still(due[0]):
+            return  # Those behind it wait too, since the order within a peer is kept.
+        rows = list(itertools.takewhile(self.may_go, (row for row in due if private or not row.private)))
+        if rows:
+            self._busy.add(peer)
+            self._submit(peer, rows)
 
     def _rests_still(self, row: outbox.Row) -> bool:
         """Whether the pause after a failure goes on; `outbox.wake` ends it by setting `due` to 0."""
@@ -100,7 +106,6 @@ class Outbox:
             if all(error is None for _, _, error in work.results):
                 for kind in ("cannot-send", "untrusted-folder"):
                     parts.solved(kind, work.peer)
-        self.pump()
 
     def _postpone(self, peer: Email, row: int, error: BaseException) -> None:
         parts = self._parts
@@ -146,8 +151,10 @@ class Outbox:
     def _take_back(self) -> None:
         """Removes revoked envelopes from the transport, after the last moment at which they could still arrive there."""
         parts = self._parts
+        if self._removing or parts.clock.monotonic() < self._take_back_at:
+            return
         rows = [row for row in outbox.in_state(parts.db, "void") if row.peer not in self._busy]
-        if not rows or self._removing or parts.clock.monotonic() < self._take_back_at:
+        if not rows:
             return
         self._removing = True
         self._taking_back = {row.id for row in rows}

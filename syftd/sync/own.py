@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from syftd.errors import ItemError, Malformed, RootMissing
 from syftd.names import PERMISSION_FILE, Digest, RelPath
-from syftd.plan.guard import too_many_deletions
+from syftd.plan.guard import judge_deletions
 from syftd.plan.own import Content, OwnChange, plan_own
 from syftd.rules.ruleset import MAX_FILE_BYTES
 from syftd.state import events, files, problems
@@ -38,9 +38,8 @@ class OwnTree:
     def load_rules(self) -> None:
         """Compiles every permission file that the index knows; called once at start."""
         parts = self._parts
-        for row in files.below(parts.db, parts.me, ""):
-            if row.path.is_permission_file:
-                self._compile(row.path)
+        for path in files.permission_files(parts.db, parts.me):
+            self._compile(path)
 
     def take(self, findings: Findings, *, final: bool) -> list[RelPath]:
         """Accepts findings; deletions wait for the `final` batch of a scan so that the guard judges them together.
@@ -182,8 +181,9 @@ class OwnTree:
             self._recent_deletions.popleft()
         recent = sum(count for _, count in self._recent_deletions)
         halt = problems.halt_on(parts.db, "own", parts.me)
-        total = files.count(parts.db, parts.me) + recent
-        reason = self._foreign_root() or too_many_deletions(deletions + recent, total, parts.deletion_limit)
+        reason = self._foreign_root() or judge_deletions(
+            deletions + recent, lambda most: files.count(parts.db, parts.me, most) + recent, parts.deletion_limit
+        )
         if reason is None and halt is None:
             self._recent_deletions.append((now, deletions))
             return changes

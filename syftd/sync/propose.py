@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from syftd.errors import ItemError, RootMissing
 from syftd.names import Digest, Email, RelPath
-from syftd.plan.guard import too_many_deletions
+from syftd.plan.guard import judge_deletions
 from syftd.plan.own import Content
 from syftd.state import contacts, files, outbox, problems, streams
 from syftd.sync.mirror import Edit
@@ -70,9 +71,10 @@ class Propose:
     def _without_mass_deletion(self, owner: Email, edits: list[Edit]) -> list[Edit]:
         """Many files that vanish here at once are put back instead of being proposed for deletion."""
         parts = self._parts
-        arrived = {edit.after for edit in edits if edit.before is None}
-        gone = [edit for edit in edits if edit.after is None and edit.before not in arrived]
-        reason = too_many_deletions(len(gone), streams.told_count(parts.db, owner), parts.deletion_limit)
+        gone = _not_moved(edits)
+        reason = judge_deletions(
+            len(gone), lambda most: streams.told_count(parts.db, owner, most), parts.deletion_limit
+        )
         if reason is None:
             return edits
         paths = [edit.path for edit in gone]
@@ -277,6 +279,20 @@ class Propose:
                 draft.path, known.spelling if known else draft.path, draft.after, -1, 0, 0, 0, False, False
             )
             files.put(parts.db, draft.owner, [unseen])
+
+
+def _not_moved(edits: list[Edit]) -> list[Edit]:
+    """The deletions among some edits that are not the first half of a rename; one arrival excuses one of them."""
+    arrived = Counter(edit.after for edit in edits if edit.before is None)
+    gone: list[Edit] = []
+    for edit in edits:
+        if edit.after is not None:
+            continue
+        if arrived[edit.before] > 0:
+            arrived[edit.before] -= 1
+        else:
+            gone.append(edit)
+    return gone
 
 
 def _words(owner: Email, verdict: Verdict) -> str:

@@ -50,6 +50,9 @@ class Publish:
         self._parts = parts
         self._upload = upload
         self._pending: dict[Email, _Pending] = {}
+        self._restless: dict[Email, None] = {}
+        """Readers who may have to be told something; all others are at rest, and a change that is not theirs costs
+        nothing for them. A reader leaves it when found at rest, not when told, which may still be undone."""
         self._judged: dict[Email, int] = {}
         """The generation of the rules by which what lies unread was judged, by reader."""
         self.taken_back: Callable[[int], None] = lambda row: None
@@ -70,9 +73,11 @@ class Publish:
 
     def add_reader(self, peer: Email) -> None:
         self._pending[peer] = _Pending(passing=True)
+        self._restless[peer] = None
 
     def drop_reader(self, peer: Email) -> None:
         self._pending.pop(peer, None)
+        self._restless.pop(peer, None)
 
     def restart(self, peer: Email) -> None:
         """Begins the reader's stream anew; everything is told again."""
@@ -86,14 +91,25 @@ class Publish:
             for verdict in messages.untold(parts.db, peer, _ALL):
                 if verdict.verdict == "applied":
                     views.doubt(parts.db, peer, [path for path, _ in verdict.current])
-        self._pending[peer] = _Pending(passing=True)
+        self.add_reader(peer)
 
-    def dirty(self, paths: Iterable[RelPath]) -> None:
-        paths = list(paths)
-        for pending in self._pending.values():
-            for path in paths:
-                pending.later.pop(path, None)
-                pending.paths[path] = None
+    def dirty(self, paths: Iterable[RelPath], also: Email | None = None) -> None:
+        """These paths may look different to whoever may read them, and to `also`.
+
+        Invariant: whoever was shown a path and may not read it has it among what is pending, since `rules_changed` put
+        it there; so a change costs something for its readers, and nothing for all the other peers.
+        """
+        for path in paths:
+            for reader in self._parts.access.readers(path, self._pending):
+                self._look_at(reader, path)
+            if also is not None and also in self._pending:
+                self._look_at(also, path)
+
+    def _look_at(self, reader: Email, path: RelPath) -> None:
+        pending = self._pending[reader]
+        pending.later.pop(path, None)
+        pending.paths[path] = None
+        self._restless[reader] = None
 
     def doubt_content(self, paths: Iterable[RelPath]) -> None:
         """A reader asks again for paths that it was told: whatever large content they hold is sent anew."""
@@ -104,13 +120,14 @@ class Publish:
         """Everything below a directory may look different to every reader."""
         rows = files.below(self._parts.db, self._parts.me, directory)
         self.dirty(row.path for row in rows)
-        for reader, pending in self._pending.items():
+        for reader in self._pending:
             for path in views.shown_below(self._parts.db, reader, directory):
-                pending.paths[path] = None
+                self._look_at(reader, path)
 
     def retry_later(self) -> None:
         """Takes up again what could not be told at the last attempt."""
-        for pending in self._pending.values():
+        for reader in self._restless:
+            pending = self._pending[reader]
             pending.paths.update(pending.later)
             pending.later.clear()
 
@@ -122,7 +139,7 @@ class Publish:
 
     def build_all(self, contents: Mapping[Digest, bytes] | None = None) -> None:
         """Writes as many envelopes for every reader as the windows allow."""
-        for reader in list(self._pending):
+        for reader in list(dict.fromkeys([*self._restless, *messages.with_untold(self._parts.db)])):
             try:
                 with self._parts.db.attempt():
                     self.build(reader, contents or {})
@@ -141,6 +158,7 @@ class Publish:
             if pending is not None:
                 # What was taken from it is undone with the transaction: look at everything again.
                 pending.passing, pending.cursor = True, ""
+                self._restless[reader] = None
             raise
 
     def _build(self, reader: Email, contents: Mapping[Digest, bytes]) -> None:
@@ -151,8 +169,13 @@ class Publish:
             return
         row = views.reader(parts.db, reader)
         told = row is not None and row.completed and not row.behind and not row.voided
-        if told and pending.empty and not pending.later and not messages.untold(parts.db, reader, 1):
+        nothing = pending.empty and not pending.later and not messages.untold(parts.db, reader, 1)
+        if told and nothing:
+            self._restless.pop(reader, None)
             return  # At rest nothing is written, not even an unchanged row.
+        if nothing and row is not None and row.behind and row.completed and not row.voided:
+            # What was still to be told was taken from `pending` by a transaction that did not last.
+            pending.passing, pending.cursor = True, ""
         with parts.db.commit():
             row = views.reader(parts.db, reader)
             if row is None:

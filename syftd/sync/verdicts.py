@@ -75,4 +75,4 @@ class Verdicts:
                 views.unshow(parts.db, sender, [path])
             else:
                 views.show(parts.db, sender, [(path, after, False)])
-        self._publish.dirty([path for path, _ in current])
+        self._publish.dirty([path for path, _ in current], also=sender)

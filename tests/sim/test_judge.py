@@ -56,7 +56,7 @@ def test_content_for_somebody_who_may_not_read_it_is_noticed_when_it_goes_out(
     honest = ada.parts.access.may_read
     # The publisher is lied to: it believes that everybody may read everything.
     ada.parts.access.may_read = lambda user, path: True  # type: ignore[method-assign]
-    ada.engine.publish.dirty([RelPath("hidden/h.txt")])
+    ada.engine.publish.dirty([RelPath("hidden/h.txt")], also=bob.email)
     ada.engine.publish.build_all()
     ada.parts.access.may_read = honest  # type: ignore[method-assign]
     ada.engine.publish.taken_back = lambda row: None

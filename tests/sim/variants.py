@@ -257,7 +257,7 @@ def everybody_may_write() -> None:
 
 def guard_off() -> None:
     """However much is deleted at once, nobody is asked."""
-    _set(own_tree, "too_many_deletions", lambda deleted, total, limit: None)
+    _set(own_tree, "judge_deletions", lambda deleted, count, limit: None)
 
 
 def approval_by_name() -> None:

@@ -14,8 +14,8 @@ ALICE, BOB, CAROL = "alice@corp.com", "bob@other.org", "carol@corp.com"
 USERS = [ALICE, BOB, CAROL]
 TEMPLATE = "{{.UserEmail}}"
 
-Files = Mapping[str, Mapping[str, Any]]
-"""Permission files as the plain values that their YAML stands for, by directory."""
+Files = Mapping[str, Mapping[str, Any] | None]
+"""Permission files as the plain values that their YAML stands for, by directory; None is one that cannot be read."""
 
 
 def levels(files: Files, user: str, path: str) -> tuple[bool, bool, bool]:
@@ -28,12 +28,14 @@ def levels(files: Files, user: str, path: str) -> tuple[bool, bool, bool]:
         directory = "/".join(parts[:depth])
         if directory in files:
             governing = directory
-            if files[directory]["terminal"]:
+            file = files[directory]
+            if file is None or file["terminal"]:
                 break
-    if governing is None:
+    deciding = None if governing is None else files[governing]
+    if governing is None or deciding is None:
         return False, False, False
     relative = path[len(governing) + 1 :] if governing else path
-    for rule in sorted(files[governing]["rules"], key=lambda rule: specificity(rule["pattern"]), reverse=True):
+    for rule in sorted(deciding["rules"], key=lambda rule: specificity(rule["pattern"]), reverse=True):
         if matches(rule["pattern"].replace(TEMPLATE, user), relative):
             access = rule["access"]
             admin = named(access["admin"], user)
@@ -71,9 +73,17 @@ patterns = st.one_of(
     st.lists(segments, min_size=1, max_size=4).map("/".join),
     st.lists(st.one_of(segments, st.just(TEMPLATE)), min_size=1, max_size=3).map("/".join),
 )
-names = st.sampled_from(["a", "b", "ab", "abb", ".h", "x[1]", "x1", "c", ALICE, BOB, "a?", "*", "[", "**", TEMPLATE])
+names = st.sampled_from(
+    [
+        "a", "b", "ab", "abb", "B", ".h", "x[1]", "x1", "c", ALICE, BOB, "a?", "*", "[", "**", TEMPLATE, "__any__",
+        "syft.pub.yaml", "mysyft.pub.yaml",
+    ]
+)  # fmt: skip
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
-entries = st.lists(st.sampled_from([*USERS, "*", "*@corp.com", "USER", "b?b@*"]), max_size=3)
+entries = st.lists(
+    st.sampled_from([*USERS, "*", "*@corp.com", "USER", "b?b@*", "[ab]*@*", "[b]ob@other.org", "Alice@corp.com", OWNER]),
+    max_size=3,
+)
 exact_entries = st.lists(st.sampled_from(USERS), max_size=3, unique=True)
 
 

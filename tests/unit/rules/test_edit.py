@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from syftd.errors import Malformed, UserError
 from syftd.names import Email
 from syftd.rules.access import Access
 from syftd.rules.edit import Revocation, grant, revoke, separate_below
-from syftd.rules.ruleset import Rule, Ruleset, parse, render
+from syftd.rules.ruleset import Rule, Ruleset, render
 from tests.unit.rules import plain
 from tests.unit.rules.plain import ALICE, BOB, CAROL
 
@@ -195,86 +193,3 @@ def test_unsharing_a_folder_reaches_the_permission_files_below() -> None:
     for path in ("d/a", "d/e/x", "d/e/f/a"):
         assert plain.levels(after, BOB, path) == (False, False, False)
     assert plain.levels(after, BOB, "dd/a") == plain.levels(after, ALICE, "d/e/x") == (True, False, False)
-
-
-def inside(path: str, scope: str, is_directory: bool) -> bool:
-    return path.startswith(scope + "/") if is_directory and scope else is_directory or path == scope
-
-
-scopes = st.tuples(plain.paths, st.booleans())
-levels: st.SearchStrategy[Level] = st.sampled_from(["read", "write", "admin"])
-users = st.sampled_from([ALICE, BOB, CAROL, "*", "*@corp.com"])
-plain_patterns = st.sampled_from(["**", "*", "a/**", "a/b/**", "*.csv", "a/*", "a", "a/b", "b/**", "a/b/*", "x/y"])
-
-
-@settings(max_examples=400, deadline=None)
-@given(plain.trees(), scopes, users, levels, st.lists(plain.paths, max_size=8))
-def test_a_grant_gives_what_was_asked_and_nothing_to_anybody_else(
-    tree: dict[str, Any], scope: tuple[str, bool], user: str, level: Level, paths: list[str]
-) -> None:
-    path, is_directory = scope
-    files = rulesets(tree)
-    try:
-        directory, edited = grant(files, path, is_directory, user, level)
-    except UserError as error:
-        assert error.remedy
-        assume(False)
-    assert parse(render(edited)) == edited
-    before, after = plainly(files), plainly({**files, directory: edited})
-    probe = f"{path}/__any__" if is_directory else path
-    rank = ["read", "write", "admin"].index(level)
-    for other in plain.USERS:
-        granted = plain.named([user], other)
-        if other == user:
-            assert plain.levels(after, other, probe)[rank]
-        for one in [probe, *paths, *[f"{path}/{p}" for p in paths]]:
-            was, now = plain.levels(before, other, one), plain.levels(after, other, one)
-            if granted and inside(one, path, is_directory):
-                assert all(new or not old for old, new in zip(was, now, strict=True)), (one, other)
-            else:
-                assert was == now, (one, other)
-
-
-@settings(max_examples=400, deadline=None)
-@given(plain.trees(), scopes, st.sampled_from(plain.USERS), st.lists(plain.paths, max_size=8))
-def test_a_revocation_leaves_no_access_but_what_it_reports(
-    tree: dict[str, Any], scope: tuple[str, bool], user: str, paths: list[str]
-) -> None:
-    path, is_directory = scope
-    files = rulesets(tree)
-    try:
-        result = revoke(files, path, is_directory, user)
-    except UserError as error:
-        assert error.remedy
-        assume(False)
-    edited = written(files, result)
-    before, after = plainly(files), plainly(edited)
-    named = plainly(edited, keep=lambda entry: entry in plain.USERS)
-    templates = any(rule.is_template for ruleset in files.values() for rule in ruleset.rules)
-    probe = f"{path}/__any__" if is_directory else path
-    for one in [probe, *paths, *[f"{path}/{p}" for p in paths]]:
-        now = plain.levels(after, user, one)
-        if inside(one, path, is_directory):
-            assert now == (False, False, False) or result.still, one
-            assert plain.levels(named, user, one) == (False, False, False), one
-        elif not templates:
-            assert now == plain.levels(before, user, one), one
-        for other in plain.USERS:
-            if other != user:
-                assert plain.levels(before, other, one) == plain.levels(after, other, one), (one, other)
-
-
-@settings(max_examples=200, deadline=None)
-@given(plain.trees(plain_patterns, plain.exact_entries), scopes, st.sampled_from(plain.USERS), levels)
-def test_ordinary_rules_can_always_be_edited(
-    tree: dict[str, Any], scope: tuple[str, bool], user: str, level: Level
-) -> None:
-    path, is_directory = scope
-    files = rulesets(tree)
-    directory, edited = grant(files, path, is_directory, user, level)
-    shared = {**files, directory: edited}
-    probe = f"{path}/__any__" if is_directory else path
-    assert plain.levels(plainly(shared), user, probe)[0]
-    result = revoke(shared, path, is_directory, user)
-    assert result.still == ()
-    assert plain.levels(plainly(written(shared, result)), user, probe) == (False, False, False)

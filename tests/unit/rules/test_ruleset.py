@@ -5,8 +5,6 @@ from __future__ import annotations
 from time import process_time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from syftd.errors import Malformed
 from syftd.rules.ruleset import MAX_FILE_BYTES, MAX_RULES, Rule, Ruleset, matcher, parse, render
@@ -91,29 +89,6 @@ def test_keys_are_written_in_the_networks_order() -> None:
     assert [line.strip(" -") for line in text.splitlines()] == [
         "rules:", "pattern: d/**", "access:", "admin: []", "read:", "'*'", "write:", "a@b.c", "terminal: false",
     ]  # fmt: skip
-
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda text: "{{." not in text)
-rulesets = st.builds(
-    Ruleset,
-    st.lists(st.builds(Rule, texts, *[st.lists(texts, max_size=3).map(tuple)] * 3), max_size=4).map(tuple),
-    st.booleans(),
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(rulesets)
-def test_what_is_written_is_read_back(ruleset: Ruleset) -> None:
-    assert parse(render(ruleset)) == parse(render(ruleset).encode()) == ruleset
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=200) | st.text("[]{}&*:-!?|>'\" \n<abz", max_size=60).map(str.encode))
-def test_any_bytes_are_a_file_or_malformed(text: bytes) -> None:
-    try:
-        assert isinstance(parse(text), Ruleset)
-    except Malformed as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize(

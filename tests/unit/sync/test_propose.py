@@ -121,6 +121,23 @@ def test_files_that_vanish_in_masses_are_put_back_and_not_proposed_for_deletion(
     judge.at_rest()
 
 
+def test_one_new_file_does_not_excuse_the_loss_of_many_of_the_same_content(
+    judge: Judge, world: World, ada: Site, bob: Site
+) -> None:
+    for number in range(40):
+        ada.write(f"drop/many/{number}.txt", b"the same")
+    world.settle()
+    for number in range(40):
+        bob.delete(f"drop/many/{number}.txt", ada.email, hint=False)
+    bob.write("drop/many/new.txt", b"the same", ada.email, hint=False)
+    bob.scan()
+    let_see(bob)
+    assert "put-back" in bob.problem_kinds()
+    world.settle()
+    assert len([path for path in ada.tree() if path.startswith("drop/many/")]) >= 40
+    judge.at_rest()
+
+
 def test_a_few_deletions_are_proposed(world: World, ada: Site, bob: Site) -> None:
     bob.delete("drop/one.txt", ada.email)
     bob.delete("drop/two.txt", ada.email)

@@ -339,3 +339,35 @@ def test_at_rest_nothing_is_written(world: World, ada: Site, bob: Site) -> None:
     for _ in range(3):
         world.round(60.0)
     assert world.writes() == before
+
+
+def test_what_a_lost_transaction_took_from_memory_is_told_all_the_same(
+    judge: Judge, world: World, ada: Site, bob: Site
+) -> None:
+    """The database says that the reader is behind and nobody remembers in what: everything is looked at again."""
+    ada.write("public/a.txt", b"a")
+    world.settle()
+    with ada.db.commit():
+        row = views.reader(ada.db, bob.email)
+        assert row is not None
+        views.unshow(ada.db, bob.email, ["public/a.txt"])
+        row.behind = True
+        views.put_reader(ada.db, row)
+    ada.engine.publish.add_reader(bob.email)
+    ada.engine.publish._pending[bob.email].passing = False
+    ada.poll()
+    assert views.shown(ada.db, bob.email, ["public/a.txt"])
+    world.settle()
+    judge.at_rest()
+
+
+def test_a_change_that_a_peer_may_not_read_leaves_that_peer_at_rest(world: World, ada: Site, bob: Site) -> None:
+    world.settle()
+    ada.poll()
+    ada.write("secret/a.txt", b"for nobody")
+    let_see(ada)
+    assert list(ada.engine.publish._restless) == []
+    ada.write("public/a.txt", b"for all")
+    world.clock.advance(3.0)
+    ada.due()
+    assert list(ada.engine.publish._restless) == [bob.email]

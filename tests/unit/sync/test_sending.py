@@ -226,3 +226,21 @@ def test_a_removal_that_fails_is_tried_again_after_a_pause(
     world.clock.advance(10)
     send(ada)
     assert outbox.in_state(ada.db, "void") == []
+
+
+def test_while_paused_a_message_that_was_sent_lets_out_no_other_one(
+    world: World, ada: Site, bob: Site
+) -> None:
+    ada.write("public/a.txt", b"a")
+    world.clock.advance(3.0)
+    ada.due()
+    ada.engine.paused = True
+    ada.write("public/b.txt", b"b")
+    world.clock.advance(3.0)
+    ada.due()
+    assert len(outbox.in_state(ada.db, "due")) == 2, "one is being sent, the other waits"
+    pump_only(ada)
+    assert len(outbox.in_state(ada.db, "due")) == 1
+    ada.engine.paused = False
+    world.settle()
+    assert set(bob.tree(ada.email)) == {"public/a.txt", "public/b.txt"}

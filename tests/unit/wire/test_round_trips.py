@@ -10,11 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from syftd.errors import ContentMissing, ItemError, Malformed, TooLarge
-from syftd.names import Digest, Email, RelPath
+from syftd.errors import ContentMissing, Malformed, TooLarge
+from syftd.names import Digest, RelPath
 from syftd.wire import container
 from syftd.wire.changes import body_cost
 from syftd.wire.codec import decode_events, decode_proposal, encode_events, encode_proposal
@@ -24,9 +22,7 @@ from syftd.wire.messages import (
     Change,
     Events,
     Limits,
-    Outcome,
     Proposal,
-    StreamPosition,
     Verdict,
 )
 
@@ -34,106 +30,6 @@ from . import forge
 
 LIMITS = Limits()
 GOLDEN = Path(__file__).with_name("golden")
-
-
-def _is_path(text: str) -> bool:
-    try:
-        RelPath.parse(text)
-    except ItemError:
-        return False
-    return True
-
-
-part = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\"), min_size=1, max_size=12)
-paths = st.lists(part, min_size=1, max_size=4).map("/".join).filter(_is_path).map(RelPath.parse)
-digests = st.binary(min_size=32, max_size=32).map(lambda raw: Digest.parse(raw.hex()))
-emails = st.from_regex(r"\A[a-z0-9]{1,10}@[a-z0-9]{1,8}\.org\Z").map(Email.parse)
-uids = st.uuids().map(str)
-times = st.floats(0, 4e9).map(abs)
-contents = st.one_of(st.binary(max_size=200), st.text(max_size=80).map(lambda text: text.encode("utf-8", "replace")))
-reasons = st.text(st.characters(exclude_categories=("C", "Z")), max_size=60)
-
-
-@st.composite
-def changes(draw: st.DrawFn, *, blobs: bool, executables: bool) -> Change:
-    path, before = draw(paths), draw(st.none() | digests)
-    executable = executables and draw(st.booleans())
-    match draw(st.sampled_from(["inline", "deleted", "blob"] if blobs else ["inline", "deleted"])):
-        case "deleted":
-            return Change(path, before, None, executable=executable)
-        case "blob":
-            size = draw(st.integers(1, 3 * CHUNK_BYTES))
-            count = -(-size // CHUNK_BYTES)
-            blob = BlobRef(size, tuple(draw(st.lists(digests, min_size=count, max_size=count))))
-            return Change(path, before, draw(digests), blob=blob, executable=executable)
-        case _:
-            content = draw(contents)
-            return Change(path, before, Digest.of(content), content, executable=executable)
-
-
-def batches(*, extensions: bool, min_size: int) -> st.SearchStrategy[tuple[Change, ...]]:
-    one = changes(blobs=extensions, executables=extensions)
-    return st.lists(one, min_size=min_size, max_size=5, unique_by=lambda change: change.path).map(tuple)
-
-
-verdicts = st.builds(
-    Verdict,
-    uids,
-    st.sampled_from(Outcome.__args__),  # type: ignore[attr-defined]  # A Literal's arguments.
-    reasons,
-    st.lists(st.tuples(paths, st.none() | digests), max_size=3).map(tuple),
-)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> StreamPosition:
-    sequence = draw(st.integers(1, 2**53 - 1))
-    voided = draw(st.lists(st.integers(1, sequence - 1), unique=True, max_size=4)) if sequence > 1 else []
-    epoch = draw(st.from_regex(r"\A[0-9a-f-]{1,36}\Z"))
-    return StreamPosition(epoch, sequence, draw(st.none() | digests), tuple(sorted(voided)), draw(st.booleans()))
-
-
-@settings(max_examples=60)
-@given(st.builds(Proposal, uids, emails, emails, times, batches(extensions=True, min_size=0), st.booleans()))
-def test_every_proposal_comes_back(proposal: Proposal) -> None:
-    packed = encode_proposal(proposal, extensions=True)
-    assert decode_proposal(packed, LIMITS) == proposal
-    assert encode_proposal(proposal, extensions=True) == packed
-
-
-@settings(max_examples=40)
-@given(st.builds(Proposal, uids, emails, emails, times, batches(extensions=False, min_size=1)))
-def test_every_plain_proposal_comes_back(proposal: Proposal) -> None:
-    packed = encode_proposal(proposal, extensions=False)
-    assert decode_proposal(packed, LIMITS) == proposal
-    assert b'"syftd"' not in container.unpack(packed, LIMITS)
-
-
-@settings(max_examples=60)
-@given(
-    st.builds(
-        Events,
-        uids,
-        emails,
-        times,
-        batches(extensions=True, min_size=0),
-        st.lists(verdicts, max_size=3).map(tuple),
-        st.none() | streams(),
-        st.sampled_from(["", "rejected", "removed"]),
-    )
-)
-def test_all_events_come_back(events: Events) -> None:
-    packed = encode_events(events, extensions=True)
-    assert decode_events(packed, LIMITS) == events
-    assert encode_events(events, extensions=True) == packed
-
-
-@settings(max_examples=40)
-@given(st.builds(Events, uids, emails, times, batches(extensions=False, min_size=1)))
-def test_all_plain_events_come_back(events: Events) -> None:
-    packed = encode_events(events, extensions=False)
-    assert decode_events(packed, LIMITS) == events
-    assert b'"syftd"' not in container.unpack(packed, LIMITS)
 
 
 def test_golden_messages() -> None:

@@ -1,0 +1,1 @@
+"""Properties: what must hold for every value, tried on values that Hypothesis makes up and then makes small."""
