@@ -286,6 +286,7 @@ class Daemon:
                 self._tidy_memory()
                 self._say_status()
                 self.engine.poll()
+                self.jobs.retry()
                 self._check_root()
                 self._check_watcher()
             case "rescan":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from syftd.config import JobSettings
-from syftd.errors import UserError
+from syftd.errors import DiskFull, ItemError, UserError
 from syftd.jobs import show
 from syftd.jobs.outcome import Outcome
 from syftd.jobs.parts import INBOX, REVIEW, JobParts, job_of
@@ -18,7 +18,7 @@ from syftd.jobs.shelf import Shelf
 from syftd.jobs.submit import Submit
 from syftd.names import Email, RelPath
 from syftd.seams import Clock, Pool
-from syftd.state import jobs
+from syftd.state import jobs, problems
 from syftd.state.db import Db
 from syftd.state.jobs import JobRow
 from syftd.tree.contract import Disk
@@ -38,6 +38,8 @@ class JobDesk:
         self._outcome = Outcome(self._parts, self._shelf, self._runner.start_next)
         self._review = Review(self._parts, self._runner, self._shelf, self._outcome)
         self._submit = Submit(self._parts, self._shelf, send_folder)
+        self._stirred: dict[tuple[Email, Email, str], None] = {}
+        """(datasite, submitter, name) of job folders that are different and were not looked at yet."""
         self.submit = self._submit.submit
         self.shown = self._review.shown
         self.approve = self._review.approve
@@ -65,15 +67,41 @@ class JobDesk:
 
     def changed(self, site: Email, paths: list[RelPath]) -> None:
         """Paths of a datasite are different now."""
-        me = self._parts.me
-        if site == me:
-            for submitter, name in dict.fromkeys(found for path in paths if (found := job_of(path, INBOX))):
-                if "@" in submitter:
-                    self._review.look(Email(submitter), name)
-            return
-        found_jobs = (job_of(path, kind) for path in paths for kind in (INBOX, REVIEW))
-        for name in dict.fromkeys(found[1] for found in found_jobs if found and found[0] == me):
-            self._submit.mirrored(site, name)
+        kinds = (INBOX,) if site == self._parts.me else (INBOX, REVIEW)
+        for path in paths:
+            for kind in kinds:
+                found = job_of(path, kind)
+                if found is not None and "@" in found[0]:
+                    self._stirred[(site, Email(found[0]), found[1])] = None
+        self._look()
+
+    def retry(self) -> None:
+        """Takes up again what could not be looked at or written down; called now and then."""
+        for id in list(self._parts.untold):
+            job = jobs.get(self._parts.db, id)
+            if job is not None:
+                self._parts.tell(job)
+        self._look()
+
+    def _look(self) -> None:
+        """Looks at the job folders that stirred; one that cannot be looked at now waits and stops no other."""
+        parts = self._parts
+        for key in list(self._stirred):
+            site, submitter, name = key
+            try:
+                if site == parts.me:
+                    self._review.look(submitter, name)
+                elif submitter == parts.me:
+                    self._submit.mirrored(site, name)
+            except (ItemError, DiskFull) as error:
+                problems.raise_problem(
+                    parts.db, "job-not-seen", f"{site}/{submitter}/{name}",
+                    f"The job {name} of {submitter} at {site} cannot be looked at: {error}",
+                    error.remedy or "syftd tries again by itself.", parts.clock.now(),
+                )  # fmt: skip
+                continue
+            del self._stirred[key]
+            problems.clear_problem(parts.db, "job-not-seen", f"{site}/{submitter}/{name}")
 
     def proposed(self, owner: Email, name: str) -> None:
         """A job folder that was dropped into a mirror has been sent."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from syftd.config import JobSettings
-from syftd.errors import ContentMissing, ItemError
+from syftd.errors import ContentMissing, DiskFull, ItemError
 from syftd.names import Digest, Email, RelPath
 from syftd.seams import Clock, Pool
 from syftd.state import events, files, jobs, problems
@@ -46,6 +46,8 @@ class JobParts:
     stirred: Callable[[Email, str], None]
     copying: Pool
     """Where large results are copied; `pool` may be full of runs for a long time."""
+    untold: dict[str, None] = field(default_factory=dict)
+    """Jobs whose state.yaml does not say yet what their row says."""
 
     def note(self, kind: str, job: JobRow, **facts: Any) -> None:
         events.note(
@@ -80,11 +82,27 @@ class JobParts:
         return None if run is None else self.runs_folder(job) / run_name(run)
 
     def save(self, job: JobRow) -> JobRow:
-        """Writes the row, and for our own datasite the state.yaml that its submitter sees. Inside or outside a commit."""
+        """Writes the row, and for our own datasite the state.yaml that its submitter sees. Inside or outside a commit.
+
+        The row is the truth and the file tells of it: a file that cannot be written now is written later."""
         jobs.put(self.db, job)
         if job.owner == self.me:
-            self.write_state(job)
+            self.tell(job)
         return job
+
+    def tell(self, job: JobRow) -> None:
+        """Makes state.yaml say what the row says, or notes that it does not yet."""
+        try:
+            self.write_state(job)
+        except (ItemError, DiskFull) as error:
+            self.untold[job.id] = None
+            self.problem(
+                "job-not-told", job, f"What became of job {job.name} cannot be written down for {job.submitter}: {error}",
+                error.remedy or "syftd tries again by itself.",
+            )  # fmt: skip
+        else:
+            if self.untold.pop(job.id, 0) is None:
+                self.solved("job-not-told", job)
 
     def write_state(self, job: JobRow) -> None:
         """Makes state.yaml say what the row says; writes nothing when it does already."""

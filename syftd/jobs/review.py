@@ -112,7 +112,7 @@ class Review:
             if job.owner == parts.me:
                 self._shelf.waiting(job, job.state == "pending")
                 if (str(job.submitter), job.name) in seen:
-                    parts.write_state(job)
+                    parts.tell(job)
 
     def shown(self, id: str, digest: str) -> None:
         """The owner was shown a waiting job in detail, with this digest: an approval is about that, until the next look."""

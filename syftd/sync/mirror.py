@@ -215,8 +215,10 @@ class Mirror:
         ordered = _new_names_first(paths, known.told)
         self._refused.update({(owner, path): reason for path, reason in refused.items()})
         for number, path in enumerate(ordered):
+            reason = self._refused.get((owner, path))
             try:
                 self._step(owner, path, known, knowledge, contents, seen.get(path), withheld, batch)
+                continue
             except Stale:
                 parts.look_again(owner, path)
             except DiskFull as error:
@@ -230,6 +232,10 @@ class Mirror:
                     kind, f"{owner}/{path}", f"{owner}'s file {path} cannot be put here: {error}",
                     error.remedy or "syftd tries again by itself.",
                 )  # fmt: skip
+            finally:
+                # What could not be done yet stays turned down, or it would be proposed once more.
+                if reason is not None and (path in self._failed.get(owner, {})):
+                    self._refused[(owner, path)] = reason
         self._commit(owner, batch)
         return sum(item.why == LEFT_OVER for item in batch.trashed)
 

@@ -132,6 +132,8 @@ class SeamedDisk(RealDisk):
 
     def __init__(self, data: Path, clock: WorldClock, random: SeededRandom, meet: Meet) -> None:
         self._meet: Meet = lambda seam: None
+        self.busy_with: tuple[Email, str] | None = None
+        """The file that is being replaced or removed just now."""
         super().__init__(data, clock, random)
         self._meet = meet
 
@@ -149,14 +151,22 @@ class SeamedDisk(RealDisk):
         known: Stat | None,
     ) -> tuple[Stat, str | None]:  # fmt: skip
         self._meet("replace")
-        stat, trash = super().replace(site, path, content, executable=executable, expected=expected, known=known)
+        self.busy_with = (site, path)
+        try:
+            stat, trash = super().replace(site, path, content, executable=executable, expected=expected, known=known)
+        finally:
+            self.busy_with = None
         self._lost_nothing(f"{site}/{path}", expected, trash)
         self._meet("replace.after")
         return stat, trash
 
     def remove(self, site: Email, path: str, *, expected: Digest | None, known: Stat | None) -> str | None:
         self._meet("remove")
-        trash = super().remove(site, path, expected=expected, known=known)
+        self.busy_with = (site, path)
+        try:
+            trash = super().remove(site, path, expected=expected, known=known)
+        finally:
+            self.busy_with = None
         if trash is not None:
             self._lost_nothing(f"{site}/{path}", expected, trash)
         self._meet("remove.after")
@@ -188,6 +198,8 @@ class SeamedMailbox(MemoryMailbox):
         self._passes = meet
         self.lists = 0
         """How often it was asked for a listing."""
+        self.lags_by: Callable[[int], int] = lambda most: most
+        """How many listings leave a new object out, of at most so many."""
         self._stored = stored
         self.fault = self._seam
 
@@ -202,6 +214,13 @@ class SeamedMailbox(MemoryMailbox):
     def list(self, cursor: str, peers: frozenset[Email]) -> Listing:
         self.lists += 1
         return super().list(cursor, peers)
+
+    def _lags(self, box: Box, name: str, since: int) -> bool:
+        most, self.lag = self.lag, self.lags_by(self.lag)
+        try:
+            return super()._lags(box, name, since)
+        finally:
+            self.lag = most
 
     def get(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
         return self.spoil(super().get(ref, offset, length))

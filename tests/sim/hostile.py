@@ -62,7 +62,8 @@ class Mallory:
             path, content, id=id, datasite_email=str(site.email), new_hash=Digest.of(content.encode())
         ) | fields.pop("change", {})
         named = {"submitted_timestamp": self.world.clock.now(), "uid": id}
-        message = forge.proposal_json(change, **{"id": id, "sender_email": str(self.email), "message_filename": named} | fields)
+        ours = {"id": id, "sender_email": str(self.email), "message_filename": named}
+        message = forge.proposal_json(change, **ours | fields)
         name = wire_names.proposal_name(self.world.clock.now(), id)
         self.sent.add((site.email, Digest.of(content.encode())))
         self._send(inbox(site.email, self.email), name, forge.packed(message))

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from syftd.errors import SyftdError
-from syftd.jobs.desk import JobDesk
 from syftd.names import Email
 from syftd.state import contacts, jobs, problems
 from syftd.state.jobs import JobRow
@@ -40,6 +39,7 @@ class People:
         self.granted: dict[tuple[Email, str], set[str]] = defaultdict(set)
         """Who was ever let into a folder."""
         self._count = 0
+        self._jobs: list[int] = []
 
     @property
     def sites(self) -> list[Site]:
@@ -81,6 +81,28 @@ class People:
         site.write(path, content, owner, hint=self._hinted(), in_place=in_place)
         self.owed[site.email].add(content)
         self.say(f"{site.email} saves {owner}/{path}: {content[:60]!r}{' in place' if in_place else ''}")
+
+    def save_over(self, site: Site, owner: Email, path: str) -> None:
+        """Saves just the file that a daemon is about to change."""
+        self._save(site, owner, path, self._content(owner, path.rpartition("/")[0]))
+
+    def save_twice(self, site: Site) -> None:
+        """Saves a file, and again before any clock has moved, after the first version was looked at."""
+        folder = self.chance.choice(FOLDERS)
+        path = f"{folder}/{self.chance.choice(NAMES)}"
+        first, second = (self._content(site.email, folder)[:60].ljust(60, b"x") for _ in range(2))
+        self._forget(site, site.email, path)
+        if isinstance(site.hands, VirtualHands):
+            site.hands.lasting = True
+        site.write(path, first, in_place=True)
+        for _ in range(20):
+            if not self.world.step():
+                break
+        site.due()
+        self._forget(site, site.email, path)
+        site.hands.save(site.at(path), second, int(self.world.clock.now() * 1e9), in_place=True)
+        self.owed[site.email].add(second)
+        self.say(f"{site.email} saves {path} twice: {first[:50]!r} and {second[:50]!r}")
 
     def _forget(self, site: Site, owner: Email, path: str) -> None:
         content = site.hands.read(site.at(path, owner))
@@ -200,7 +222,8 @@ class People:
         if not site.hands.exists(site.at("", owner)):
             return
         self._count += 1
-        number = self.chance.choice((self._count, self.chance.randint(1, max(1, self._count))))
+        number = self.chance.choice(self._jobs) if self._jobs and self.chance.random() < 0.5 else self._count
+        self._jobs.append(number)
         folder = f"app_data/job/inbox/{site.email}/job-{number}"
         for name in ("run.sh", "main.py"):
             content = f"job {number} {name} {self._count}".encode()
@@ -223,7 +246,7 @@ class People:
         releasing = self.chance.random() < 0.4
         match job.state:
             case "pending" if self.chance.random() < 0.85:
-                self._approve(desk, runs, job, now, releasing=releasing)
+                self._approve(site, runs, job, now, releasing=releasing)
             case "pending":
                 desk.deny(job, "not today")
                 self.say(f"{site.email} denies {job.name}")
@@ -241,20 +264,26 @@ class People:
                 self.say(f"{site.email} cancels {job.name}")
                 desk.cancel(job)
 
-    def _approve(self, desk: JobDesk, runs: Runs, job: JobRow, now: int, *, releasing: bool) -> None:
+    def _approve(self, site: Site, runs: Runs, job: JobRow, now: int, *, releasing: bool) -> None:
+        assert site.desk is not None
         before = runs.yes.get(job.id)
         runs.yes[job.id] = job.digest
         if releasing:
             runs.out.add((job.id, now + 1))
         self.say(f"{job.owner} approves {job.digest[:8]} of {job.name}, releasing={releasing}")
         try:
-            desk.approve(job, release=releasing, digest=job.digest, unsafe=False)
+            site.desk.approve(job, release=releasing, digest=job.digest, unsafe=False)
         except SyftdError:
-            if before is None:
-                del runs.yes[job.id]
-            else:
-                runs.yes[job.id] = before
+            # The yes may be written down all the same, when only what came after it failed.
+            now_known = jobs.get(site.db, job.id)
+            if now_known is None or now_known.facts.get("approved_digest") != job.digest:
+                runs.yes.pop(job.id)
+                if before is not None:
+                    runs.yes[job.id] = before
             raise
+        if self.chance.random() < 0.3:
+            site.write(f"app_data/job/inbox/{job.submitter}/{job.name}/main.py", b"changed after the approval")
+            self.say(f"{job.owner} changes main.py of {job.name}")
 
     # -- halts -----------------------------------------------------------------------------------------------------
 

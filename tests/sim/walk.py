@@ -24,7 +24,7 @@ from tests.sim.hands import VirtualHands
 from tests.sim.hostile import Mallory
 from tests.sim.jobs import Runs
 from tests.sim.judge import Judge, watch_decisions
-from tests.sim.people import People
+from tests.sim.people import FOLDERS, People
 from tests.sim.volume import Habits, failure
 from tests.sim.world import Site, World
 
@@ -32,9 +32,10 @@ SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window
 """Narrow windows, so that a handful of files shows what thousands would."""
 
 KINDS: dict[str, int] = {
-    "save": 10, "save_there": 8, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 7,
+    "save": 9, "save_there": 8, "save_twice": 3, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 7,
     "send_job": 4, "answer_job": 7, "delete_much": 1, "permit": 1, "work": 12, "rest": 12, "pass_time": 6, "poll": 2,
-    "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 6, "keep": 1, "overflow": 1, "tidy": 1,
+    "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 6, "keep": 1, "overflow": 1,
+    "tidy": 1,
 }  # fmt: skip
 """What may happen in a step, and how often."""
 
@@ -153,7 +154,7 @@ class Walk:
         site.meet = lambda seam: self._at_seam(site, seam)
         site.spoil = self._spoil
         for mailbox in site.mailboxes:
-            mailbox.spoil = self._spoil
+            mailbox.spoil, mailbox.lags_by = self._spoil, self._lags_by
         assert site.machine is not None
         site.machine.meet = lambda call, name: self._at_call(site, call)
         build = site._build
@@ -162,6 +163,8 @@ class Walk:
         def building() -> None:
             build()
             site.parts.deletion_limit = limit
+            for mailbox in site.mailboxes:
+                mailbox.lags_by = self._lags_by
             watch_decisions(site, self.judge)
 
         site._build = building  # type: ignore[method-assign]
@@ -246,7 +249,8 @@ class Walk:
                     assert reader in granted or "*" in granted, f"I7: {reader} was sent {content[:60]!r}"
 
     def _shape(self, site: Site) -> dict[str, dict[str, bytes]]:
-        return {owner: site.tree(owner) for owner in (site.email, *(other.email for other in self.sites if other is not site))}
+        others = (other.email for other in self.sites if other is not site)
+        return {owner: site.tree(owner) for owner in (site.email, *others)}
 
     def _idle(self) -> None:
         """I15: one more round of a world at rest."""
@@ -301,16 +305,20 @@ class Walk:
         chance = self.chance
         self.weather = Weather(
             transport=chance.choice((0.0, 0.0, 0.05, 0.3)), crash=chance.choice((0.0, 0.001, 0.004, 0.02)),
-            disk=chance.choice((0.0, 0.0, 0.004)), full=chance.choice((0.0, 0.0, 0.0, 0.1)),
-            spoil=chance.choice((0.0, 0.0, 0.4)), meddle=chance.choice((0.0, 0.002, 0.01)),
+            disk=chance.choice((0.0, 0.0, 0.004, 0.02)), full=chance.choice((0.0, 0.0, 0.0, 0.1)),
+            spoil=chance.choice((0.0, 0.0, 0.4)), meddle=chance.choice((0.0, 0.003, 0.02)),
         )  # fmt: skip
         self.people.say(f"the weather is {self.weather}")
 
     def _listing(self, site: Site) -> None:
-        site.lag = self.chance.choice((0, 1, 2))
+        site.lag = self.chance.choice((0, 1, 3))
         site.arrange = self._shuffle if self.chance.random() < 0.5 else None
         for mailbox in site.mailboxes:
             mailbox.lag, mailbox.arrange = site.lag, site.arrange
+
+    def _lags_by(self, most: int) -> int:
+        self.coverage["list lag"] += 1 if most else 0
+        return self.chance.randint(0, most)
 
     def _shuffle(self, refs: tuple[Ref, ...]) -> list[Ref]:
         self.coverage["listing shuffled"] += 1
@@ -384,6 +392,10 @@ class Walk:
         self._meddling = True
         try:
             self.coverage["meddling"] += 1
+            busy = site.disk.busy_with
+            if busy is not None and busy[1].startswith(FOLDERS) and self.chance.random() < 0.7:
+                self.people.save_over(site, *busy)
+                return
             kind = self.chance.choice(("save", "save", "save_there", "delete", "rename", "delete_there", "change_rules"))
             getattr(self.people, kind)(site)
         finally:

@@ -244,6 +244,8 @@ class Site:
 
     def poll(self) -> None:
         self.guarded(self.engine.poll)
+        if self.desk is not None:
+            self.guarded(self.desk.retry)
 
     def scan(self) -> None:
         self.guarded(self.engine.look.everything)
