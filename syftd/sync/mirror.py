@@ -20,6 +20,7 @@ _HASH_HERE = 1024 * 1024
 _MODE_BYTES = 16 * 1024 * 1024
 """A larger file is not written anew only because its owner made it executable."""
 _ASKED_AT_ONCE = 512
+_LONGEST_PAUSE = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class _Batch:
     placed: set[Digest] = field(default_factory=set)
     edits: list[Edit] = field(default_factory=list)
     missing: list[RelPath] = field(default_factory=list)
+    """Paths whose small content is nowhere here; their owner is asked for it."""
+    waiting: set[RelPath] = field(default_factory=set)
+    """Paths that cannot be written before their content is here, be it small or large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Mirror:
         """Files that their owner has removed and whose large content is still to appear under another name."""
         self._refused: dict[tuple[Email, RelPath], str] = {}
         """Why our change was turned down, until the file could be looked at; else it would be proposed for ever."""
+        self._asked: dict[tuple[Email, RelPath], tuple[float, float]] = {}
+        """When a missing content may be asked for again (monotonic seconds), and the pause after that."""
         self.earlier = Earlier(parts)
         self.edited: Callable[[Email, list[Edit]], None] = lambda owner, edits: None
         """Takes local edits; set by the wiring, because proposing knows the mirror too."""
@@ -234,7 +240,7 @@ class Mirror:
                 )  # fmt: skip
             finally:
                 # What could not be done yet stays turned down, or it would be proposed once more.
-                if reason is not None and (path in self._failed.get(owner, {})):
+                if reason is not None and (path in batch.waiting or path in self._failed.get(owner, {})):
                     self._refused[(owner, path)] = reason
         self._commit(owner, batch)
         return sum(item.why == LEFT_OVER for item in batch.trashed)
@@ -340,8 +346,12 @@ class Mirror:
         if content is not None:
             return content
         if told.chunks is not None:
-            return self._fetch.want(owner, told.sha256, told.size, told.chunks)
+            staged = self._fetch.want(owner, told.sha256, told.size, told.chunks)
+            if staged is None:
+                batch.waiting.add(told.path)
+            return staged
         batch.missing.append(told.path)
+        batch.waiting.add(told.path)
         return None
 
     def _elsewhere(self, told: streams.Told) -> bytes | None:
@@ -429,6 +439,15 @@ class Mirror:
         if ("disk-full", owner) in shown:
             parts.solved("disk-full", owner)
 
+    def _may_ask(self, owner: Email, path: RelPath) -> bool:
+        """Whether an owner is asked (again) for a content now: at once, then after pauses that double, up to a day."""
+        now = self._parts.clock.monotonic()
+        due, pause = self._asked.get((owner, path), (now, self._parts.tuning.resync_seconds))
+        if now < due:
+            return False
+        self._asked[(owner, path)] = (now + pause, min(2 * pause, _LONGEST_PAUSE))
+        return True
+
     def _commit(self, owner: Email, batch: _Batch) -> None:
         parts = self._parts
         if batch.rows or batch.gone or batch.trashed:
@@ -443,7 +462,10 @@ class Mirror:
                 self._fetch.drop(digest)
             self.placed(list(batch.placed))
             self.changed(owner, [*(row.path for row in batch.rows), *batch.gone])
-        if batch.missing:
-            self._ask_again(owner, batch.missing)
+        for row in batch.rows:
+            self._asked.pop((owner, row.path), None)
+        missing = [path for path in batch.missing if self._may_ask(owner, path)]
+        if missing:
+            self._ask_again(owner, missing)
         if batch.edits:
             self.edited(owner, batch.edits)

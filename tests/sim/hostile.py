@@ -43,8 +43,8 @@ class Mallory:
     def act(self, site: Site, chance: random.Random) -> str:
         """Does one thing to somebody; returns what."""
         tricks: list[Callable[[Site, random.Random], str]] = [
-            self._forge, self._forge, self._forge, self._climb, self._garbage, self._bomb, self._repeat, self._steal, self._lie, self._junk_json,
-            self._drop, self._speak_for_another, self._mislead,
+            self._forge, self._forge, self._forge, self._climb, self._garbage, self._bomb, self._repeat, self._steal,
+            self._lie, self._junk_json, self._drop, self._speak_for_another, self._mislead,
         ]  # fmt: skip
         return chance.choice(tricks)(site, chance)
 

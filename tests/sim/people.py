@@ -100,6 +100,8 @@ class People:
                 break
         site.due()
         self._forget(site, site.email, path)
+        if isinstance(site.hands, VirtualHands):
+            site.hands.lasting = True  # Somebody may have saved something else in between.
         site.hands.save(site.at(path), second, int(self.world.clock.now() * 1e9), in_place=True)
         self.owed[site.email].add(second)
         self.say(f"{site.email} saves {path} twice: {first[:50]!r} and {second[:50]!r}")

@@ -32,10 +32,10 @@ SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window
 """Narrow windows, so that a handful of files shows what thousands would."""
 
 KINDS: dict[str, int] = {
-    "save": 9, "save_there": 8, "save_twice": 3, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2, "change_rules": 7,
-    "send_job": 4, "answer_job": 7, "delete_much": 1, "permit": 1, "work": 12, "rest": 12, "pass_time": 6, "poll": 2,
-    "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 6, "keep": 1, "overflow": 1,
-    "tidy": 1,
+    "save": 9, "save_there": 8, "save_twice": 3, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2,
+    "change_rules": 7, "send_job": 4, "answer_job": 7, "delete_much": 1, "permit": 1, "work": 12, "rest": 12,
+    "pass_time": 6, "poll": 2, "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 6, "keep": 1,
+    "overflow": 1, "tidy": 1,
 }  # fmt: skip
 """What may happen in a step, and how often."""
 
@@ -188,8 +188,8 @@ class Walk:
     def _do(self, kind: str, site: Site) -> None:
         self.coverage[kind] += 1
         own: dict[str, Callable[[Site], object]] = {
-            "work": self._work, "rest": self._rest, "pass_time": self._pass_time, "poll": Site.poll, "scan": Site.scan, "crash": self._crash,
-            "weather": self._change_weather, "listing": self._listing, "clock": self._step_clock,
+            "work": self._work, "rest": self._rest, "pass_time": self._pass_time, "poll": Site.poll, "scan": Site.scan,
+            "crash": self._crash, "weather": self._change_weather, "listing": self._listing, "clock": self._step_clock,
             "hostile": self._hostile, "keep": Site.keep, "overflow": self._overflow, "tidy": self._tidy,
         }  # fmt: skip
         (own.get(kind) or getattr(self.people, kind))(site)
