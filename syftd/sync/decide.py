@@ -140,8 +140,14 @@ class Decide:
         return Proposal(item.id, item.sender, self._parts.me, item.at, ())
 
     def _rules_fresh(self, proposal: Proposal) -> bool:
+        """What never travels is refused whatever a permission file says; one that lies there is never taken in, so its
+        proposals would wait for it for ever."""
         fresh: dict[str, bool] = {}
-        return all(self._publish.rules_fresh(change.path, fresh) for change in proposal.changes)
+        return all(
+            self._publish.rules_fresh(change.path, fresh)
+            for change in proposal.changes
+            if self._parts.hidden(change.path) is None
+        )
 
     def _finish(self, letter: Letter) -> None:
         parts = self._parts

@@ -68,6 +68,12 @@ def test_stale_when_the_file_is_gone(ada: Site, bob: Site) -> None:
     assert (found.outcome, found.current) == ("stale", (("drop/never.txt", None),))
 
 
+@pytest.mark.parametrize("path", ["private/theirs/new.txt", "drop/.git/hooks/post-checkout"])
+def test_a_permission_file_where_nothing_travels_keeps_no_answer_back(ada: Site, bob: Site, path: str) -> None:
+    ada.write(f"{path.rpartition('/')[0]}/syft.pub.yaml", b"rules:\n- pattern: '**'\n  access:\n    write: ['*']\n")
+    assert judged(ada, bob, put(path, b"new")).outcome == "denied"
+
+
 def test_the_base_is_what_is_on_disk_not_what_was_indexed(ada: Site, bob: Site) -> None:
     ada.write("drop/there.txt", b"edited a moment ago", hint=False)
     id = propose(bob, ada, [put("drop/there.txt", b"from bob", b"there")])
