@@ -8,9 +8,12 @@ PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 
              "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 # Extra words for the program behind a target: `make test ARGS="-k share"`, `make bench ARGS="--quick --only latency"`.
 ARGS    ?=
+# How long the soaks are.
+KILLS   ?= 300
+ROUNDS  ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench bench-peers lint bubblewrap clean
+.PHONY: help install demo test soak-kills soak-blackbox bench bench-peers lint bubblewrap clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -35,6 +38,9 @@ demo: $(STAMP) bubblewrap ## Two real daemons, one reviewed job on real data, in
 
 test: $(STAMP) bubblewrap ## Run every test.
 	$(BIN)/python -m pytest $(ARGS)
+
+soak-kills: $(STAMP) bubblewrap ## 300 sudden ends of real daemons at random moments (KILLS=1000 for more); ten minutes or so.
+	SYFT_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/journeys/test_kills.py -k random_moments $(ARGS)
 
 bench: $(STAMP) bubblewrap ## Measure speed and weight; beside Syncthing and rclone where they are installed.
 	$(BIN)/python -m tests.bench $(ARGS)
