@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from syftd.config import Settings, TransportSettings
 from syftd.daemon.engine import Engine
 from syftd.daemon.lifecycle import Signals, notify, watchdog_interval
 from syftd.daemon.loop import Do, Hint, Loop, Lost, Wake
+from syftd.daemon.quarantine import Quarantine
 from syftd.daemon.ticks import Tick, Ticks
 from syftd.errors import DiskFull, RootMissing, StateCorrupt, SyftdError
 from syftd.log import logger
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from syftd.jobs.desk import JobDesk
 
 _log = logger("daemon")
-_QUARANTINE_BYTES = 64 * 1024 * 1024
 _TIDY_SECONDS = 3600.0
 _BUSY_TURNS = 12
 _M_ARENA_MAX = -8
@@ -86,7 +85,7 @@ class Daemon:
             post=self.loop.post,
             look_again=lambda site, path: self.settle.touch(f"{site}/{path}"),
             reading=lambda: open_reader(self.db.path),
-            quarantine=self._quarantine,
+            quarantine=Quarantine(places.state / "quarantine").keep,
             tuning=Tuning(inline_bytes=settings.sync.inline_kb * 1024),
             deletion_limit=DeletionLimit(settings.sync.max_delete_count, settings.sync.max_delete_percent),
         )
@@ -160,16 +159,6 @@ class Daemon:
             stirred=lambda site, path: self.settle.touch(f"{site}/{path}", True),
             send_folder=self.engine.propose.send_folder, copying=self.pool,
         )  # fmt: skip
-
-    def _quarantine(self, sender: Email, name: str, payload: bytes) -> None:
-        folder = self.places.state / "quarantine" / sender
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if sum(entry.stat().st_size for entry in folder.iterdir()) + len(payload) > _QUARANTINE_BYTES:
-            _log.warning("the quarantine of a peer is full; only the reason is kept", peer=sender)
-            return
-        fd = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(payload)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
