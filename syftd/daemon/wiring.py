@@ -41,6 +41,8 @@ _log = logger("daemon")
 _TIDY_SECONDS = 3600.0
 _BUSY_TURNS = 12
 _M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD = -3
+_ALONE_BYTES = 1024 * 1024
 
 
 class Door(Protocol):
@@ -406,6 +408,9 @@ def few_arenas() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_ARENA_MAX, 1)
+            # Left alone, the library keeps ever larger blocks once one was freed, and a few large messages in a row take
+            # several times the memory of one. A large block of its own goes back to the system at once.
+            mallopt(_M_MMAP_THRESHOLD, _ALONE_BYTES)
 
 
 def give_back_memory() -> None:
