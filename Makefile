@@ -10,7 +10,7 @@ PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 
 ARGS    ?=
 # How long the soaks are.
 KILLS   ?= 300
-ROUNDS  ?= 40
+ROUNDS  ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test soak-kills soak-blackbox bench bench-peers lint bubblewrap clean
@@ -41,6 +41,9 @@ test: $(STAMP) bubblewrap ## Run every test.
 
 soak-kills: $(STAMP) bubblewrap ## 300 sudden ends of real daemons at random moments (KILLS=1000 for more); ten minutes or so.
 	SYFT_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/journeys/test_kills.py -k random_moments $(ARGS)
+
+soak-blackbox: $(STAMP) ## 100 rounds of people who write, read, delete and wait (ROUNDS=1000 for more); each sight explained.
+	SYFT_TEST_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s tests/blackbox/test_blackbox.py $(ARGS)
 
 bench: $(STAMP) bubblewrap ## Measure speed and weight; beside Syncthing and rclone where they are installed.
 	$(BIN)/python -m tests.bench $(ARGS)
