@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from syftd.errors import Forged, ItemError, ServiceError
+from syftd.errors import DiskFull, Forged, ItemError, ServiceError
 from syftd.names import Digest, Email, RelPath
 from syftd.state import contacts, messages, views
 from syftd.sync.apply import Apply
@@ -262,7 +262,11 @@ class Decide:
     def _fits(self, proposal: Proposal) -> None:
         needed = sum(len(change.content) for change in proposal.changes if change.content is not None)
         if needed > self._parts.disk.free_bytes():
-            raise _Refusal("too_large", "the owner’s disk is full")
+            # No verdict: nothing is wrong with the proposal, and it is taken up again when there is room.
+            raise DiskFull(
+                f"the disk has no room for {needed} bytes that {proposal.sender} proposes",
+                "Free some space; syftd continues by itself.",
+            )
 
 
 def _large(proposal: Proposal) -> tuple[Change, ...]:
