@@ -21,7 +21,7 @@ from syftd.places import Places
 from syftd.plan.guard import DeletionLimit
 from syftd.rules.access import Access
 from syftd.seams import SystemClock, SystemRandom, ThreadPool
-from syftd.state import problems
+from syftd.state import contacts, problems
 from syftd.state.db import Db, open_reader, open_writer, set_aside
 from syftd.sync.parts import Parts, Tuning
 from syftd.sync.versions import Versions
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _log = logger("daemon")
 _TIDY_SECONDS = 3600.0
 _BUSY_TURNS = 12
+_ROOM_POLLS = 2
 _M_ARENA_MAX = -8
 _M_MMAP_THRESHOLD = -3
 _ALONE_BYTES = 1024 * 1024
@@ -140,6 +141,7 @@ class Daemon:
             except (OSError, ValueError, KeyError, TypeError):
                 id = self.random.uuid()
                 self.disk.ensure_marker(self.settings.email, id)
+                self.disk.sync()
             self.db.set_meta("datasite_id", id)
 
     def _router(self) -> Router:
@@ -279,6 +281,9 @@ class Daemon:
                 self.engine.poll()
                 self._check_root()
                 self._check_watcher()
+                self._check_room()
+                # What no commit waited for, such as a file that a command wrote, lasts from now on.
+                self.disk.sync()
             case "rescan":
                 self.engine.look.everything()
             case "tidy":
@@ -319,6 +324,18 @@ class Daemon:
             self._root_missing = False
             self.engine.look.everything()
 
+    def _check_room(self) -> None:
+        """A disk that was full and has taken everything for a while is not full any more; the reserve is set aside anew.
+        What waits for large content of one peer has words of its own, which end when that content is there."""
+        self.db.keep_reserve()
+        quiet = self.clock.monotonic() - self.parts.full_at
+        if quiet < _ROOM_POLLS * self.settings.sync.poll_seconds:
+            return
+        peers = {str(peer) for peer in contacts.in_state(self.db, "accepted")}
+        for kind, subject in problems.subjects(self.db, "disk-full"):
+            if subject not in peers:
+                self.parts.solved(kind, subject)
+
     def _check_watcher(self) -> None:
         if self._watch_again is None and not self.watcher.alive:
             self._watch_again = self.clock.monotonic()
@@ -349,9 +366,11 @@ class Daemon:
         what = type(work).__name__
         remedy = error.remedy if isinstance(error, SyftdError) else "This is a bug: please report it with `syftd log`."
         kind = "disk-full" if isinstance(error, DiskFull) else "error"
+        if isinstance(error, DiskFull):
+            self.parts.full_at = self.clock.monotonic()
         try:
             problems.raise_problem(self.db, kind, what, f"{what} failed: {error}", remedy, self.clock.now())
-        except sqlite3.OperationalError as full:
+        except (sqlite3.OperationalError, DiskFull) as full:
             # With a full disk even this cannot be written down; the log has it, and the loop must go on.
             _log.error("a problem could not be written down", problem=str(error), reason=str(full))
 
