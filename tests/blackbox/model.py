@@ -8,7 +8,9 @@ may be. Between two observations anything may happen that the documentation prom
 - *decide*: the owner takes a proposal whose base is what lies there, and turns down any other;
 - *tell*: the owner's present value sets out to every reader;
 - *down*: the next thing on its way arrives at a reader: a value, or the answer to its proposal. A reader's change that
-  another value overtakes, or that was turned down, goes to the trash, and the owner's value takes its place.
+  another value overtakes, or that was turned down, goes to the trash, and the owner's value takes its place;
+- *fill*: when the owner's value is not at hand after a change was turned down, there is no file until it comes; what
+  somebody writes into that hole was made from nothing, and is overtaken by it.
 
 An observation keeps those states in which it is true. When none is left, nobody can explain what was seen.
 """
@@ -49,16 +51,17 @@ class TurnedDown:
 @dataclass(frozen=True, slots=True)
 class Reader:
     """One reader's side. `local` lies there; `base` is what the owner said last; `sent` is the open proposal as (base,
-    value); `coming` is on its way to here, in order."""
+    value); `coming` is on its way to here, in order; `hole`: the owner's value is still to be put here."""
 
     local: Value = None
     base: Value = None
     sent: tuple[Value, Value] | None = None
     coming: tuple[Told | Taken | TurnedDown, ...] = ()
+    hole: bool = False
 
     @property
     def at_rest(self) -> bool:
-        return self.local == self.base and self.sent is None and not self.coming
+        return self.local == self.base and self.sent is None and not self.coming and not self.hole
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,14 @@ class State:
         if self.owner != self.told:
             yield self._tell(self.owner, except_for=None)
         for which, reader in enumerate(self.readers):
-            if reader.local != reader.base and reader.sent is None:
+            if reader.hole:
+                yield self._with(which, replace(reader, local=reader.base, hole=False))
+            elif reader.local != reader.base and reader.sent is None:
                 yield self._with(which, replace(reader, sent=(reader.base, reader.local)))
             if reader.sent is not None and not any(not isinstance(item, Told) for item in reader.coming):
                 yield self._decide(which, reader, *reader.sent)
-            if reader.coming:
-                yield self._with(which, _down(reader))
+            for after in _down(reader):
+                yield self._with(which, after)
 
     def _decide(self, which: int, reader: Reader, base: Value, value: Value) -> State:
         if self.owner not in (base, value):
@@ -110,17 +115,25 @@ class State:
         return State(self.owner, value, readers)
 
 
-def _down(reader: Reader) -> Reader:
+def _down(reader: Reader) -> Iterator[Reader]:
+    if not reader.coming:
+        return
     item, coming = reader.coming[0], reader.coming[1:]
     match item:
         case Taken(value):
-            return replace(reader, base=value, sent=None, coming=coming)
+            yield replace(reader, base=value, sent=None, coming=coming)
         case TurnedDown():
-            # Whatever lies there now has lost; the owner's value takes its place.
-            return replace(reader, local=reader.base, sent=None, coming=coming)
+            # Whatever lies there now has lost; the owner's value takes its place, at once or when it is at hand.
+            yield replace(reader, local=reader.base, sent=None, coming=coming)
+            # Only a value that was put here long ago may be wanting; what was told since came with its content.
+            told_since = reader.sent is None or reader.sent[0] != reader.base
+            if reader.base is not None and reader.local != reader.base and not told_since:
+                # A deletion that was turned down leaves no hole: until the file is back it may be asked for again.
+                yield replace(reader, local=None, sent=None, coming=coming, hole=reader.local is not None)
         case Told(value):
             overtaken = reader.sent is None and (reader.local == reader.base or reader.base != value)
-            return replace(reader, local=value if overtaken else reader.local, base=value, coming=coming)
+            local = value if overtaken and not reader.hole else reader.local
+            yield replace(reader, local=local, base=value, coming=coming)
 
 
 class Unexplained(AssertionError):

@@ -122,10 +122,24 @@ class Game:
         """Waits until no daemon has anything to do, then judges what every node shows and what was kept."""
         for node in sorted(self._frozen):
             self._freeze_or_thaw(node)
-        wait_until(lambda: self._at_rest() and self._at_rest(), REST_SECONDS, "the daemons to come to rest", 0.1)
+        try:
+            wait_until(lambda: self._at_rest() and self._at_rest(), REST_SECONDS, "the daemons to come to rest", 0.1)
+        finally:
+            self._tell_unrest()
         kept = self._kept()
         for name, file in self.files.items():
             file.stabilize([node.read(name) for node in self.nodes], kept)
+
+    def _tell_unrest(self) -> None:
+        """Prints what a wait in vain would have to be understood from."""
+        for name, file in self.files.items():
+            values = [node.read(name) for node in self.nodes]
+            if len(set(values)) != 1:
+                print(f"{name}: {values}, after {file.story[-12:]}")
+        for node in self.nodes:
+            for peer in node.daemon.cli("status", ok=(0, 3))["peers"]:
+                if peer["to_send"] or peer["to_fetch"] or peer["waiting_verdict"]:
+                    print(node.daemon.email, peer)
 
     def _at_rest(self) -> bool:
         for name in self.files:

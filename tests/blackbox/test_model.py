@@ -56,6 +56,23 @@ def test_the_loser_shows_the_old_value_once_more_before_the_winner(file: File) -
     file.stabilize([3, 3, 3], {2})
 
 
+def test_what_is_written_while_the_owners_value_is_awaited_is_overtaken(file: File) -> None:
+    """Found by a long play: the loser was gone, the owner's value was not there yet, and somebody wrote."""
+    file.write(OWNER, None, 1)
+    file.write(ANN, 2, 1)
+    file.write(ANN, 3, None)
+    file.write(ANN, 4, 3)
+    file.stabilize([None, None, None], {2, 4})
+
+
+def test_what_is_written_then_is_not_lost(file: File) -> None:
+    file.write(OWNER, None, 1)
+    file.write(ANN, 2, 1)
+    file.write(ANN, 3, None)
+    with pytest.raises(Unexplained, match=r"\[3\] lie nowhere"):
+        file.stabilize([None, None, None], {2})
+
+
 def test_a_change_made_while_the_first_is_on_its_way_is_another_change(file: File) -> None:
     file.write(ANN, 2, 1)
     file.write(ANN, 3, 2)
