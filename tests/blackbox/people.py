@@ -142,9 +142,6 @@ class Game:
                     print(node.daemon.email, peer)
 
     def _at_rest(self) -> bool:
-        for name in self.files:
-            if len({node.read(name) for node in self.nodes}) != 1:
-                return False
         for node in self.nodes:
             status = node.daemon.cli("status", ok=(0, 3))
             # A long play deletes more than a person would by accident; whoever plays says that it is meant.
@@ -155,7 +152,7 @@ class Game:
                 return False
             if any(peer["to_send"] or peer["to_fetch"] or peer["waiting_verdict"] for peer in status["peers"]):
                 return False
-        return True
+        return all(len({node.read(name) for node in self.nodes}) == 1 for name in self.files)
 
     def _kept(self) -> set[int]:
         """The values in the trash of any node, and the earlier versions that the owner can go back to."""
