@@ -8,9 +8,13 @@ PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 
              "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 # Extra words for the program behind a target: `make test ARGS="-k share"`, `make bench ARGS="--quick --only latency"`.
 ARGS    ?=
+# How long the soaks are.
+SEEDS   ?= 1000
+KILLS   ?= 300
+ROUNDS  ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench scale bench-peers lint bubblewrap clean
+.PHONY: help install demo test sim sim-soak sim-variants soak-kills soak-blackbox bench scale bench-peers lint bubblewrap clean
 
 help: ## Show what can be made.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -35,6 +39,21 @@ demo: $(STAMP) bubblewrap ## Two real daemons, one reviewed job on real data, in
 
 test: $(STAMP) bubblewrap ## Run every test.
 	$(BIN)/python -m pytest $(ARGS)
+
+sim: $(STAMP) ## Simulate SEEDS fresh worlds with faults, or tell one again: make sim SEED=17
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
+
+sim-soak: $(STAMP) ## Simulate 100,000 worlds and print how often each fault and each check happened.
+	$(BIN)/python -m tests.sim --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),100000) --coverage $(ARGS)
+
+sim-variants: $(STAMP) ## Break the code on purpose, in many ways, and see that the simulator notices each.
+	$(BIN)/python -m tests.sim --variants $(ARGS)
+
+soak-kills: $(STAMP) bubblewrap ## 300 sudden ends of real daemons at random moments (KILLS=1000 for more); ten minutes or so.
+	SYFT_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/journeys/test_kills.py -k random_moments $(ARGS)
+
+soak-blackbox: $(STAMP) ## 100 rounds of people who write, read, delete and wait (ROUNDS=1000 for more); each sight explained.
+	SYFT_TEST_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -s tests/blackbox/test_blackbox.py $(ARGS)
 
 bench: $(STAMP) bubblewrap ## Measure speed and weight; beside Syncthing and rclone where they are installed.
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -22,7 +22,8 @@ SyftdError                     title · remedy · exit code
 └─ ServiceError                the daemon as a whole is affected
    ├─ LockHeld         11      another daemon serves this datasite
    ├─ StateCorrupt     12      the database cannot be used and not be rebuilt
-   ├─ DiskFull         13
+   ├─ DiskFull         13      nothing more fits where we must write
+   │  └─ DiskReadOnly          nothing can be written there at all, for now
    ├─ RootMissing      14      the data folder vanished or is not the one we know
    ├─ Halted           15      a plan waits for a person
    └─ NotRunning        4      a command needs the daemon and it does not answer
@@ -33,9 +34,9 @@ Anything else is a bug: counted, logged with its trace, exit code 70, never swal
 from __future__ import annotations
 
 __all__ = [
-    "AuthNeeded", "ContentMissing", "Denied", "DiskFull", "Exists", "Forged", "Gone", "Halted", "InMotion", "ItemError",
-    "LockHeld", "Malformed", "NameClash", "NotRunning", "Permanent", "Quota", "Refused", "RootMissing", "ServiceError",
-    "Stale", "StateCorrupt", "SyftdError", "TooLarge", "Transient", "TransportError", "UserError",
+    "AuthNeeded", "ContentMissing", "Denied", "DiskFull", "DiskReadOnly", "Exists", "Forged", "Gone", "Halted", "InMotion",
+    "ItemError", "LockHeld", "Malformed", "NameClash", "NotRunning", "Permanent", "Quota", "Refused", "RootMissing",
+    "ServiceError", "Stale", "StateCorrupt", "SyftdError", "TooLarge", "Transient", "TransportError", "UserError",
 ]  # fmt: skip
 
 
@@ -147,6 +148,10 @@ class DiskFull(ServiceError):
     """No space is left where we must write."""
 
     exit_code = 13
+
+
+class DiskReadOnly(DiskFull):
+    """The disk takes nothing at all: it is mounted read-only. As with a full one, what was to be written waits."""
 
 
 class RootMissing(ServiceError):

@@ -228,27 +228,49 @@ class JournalSink:
             os.close(descriptor)
 
 
+class _Stream:
+    """Where lines go. When it cannot take one, because its disk is full, the daemon must go on: what is lost is counted,
+    and told of as soon as lines can be written again."""
+
+    def __init__(self, stream: TextIO, lost: Callable[[int], str]) -> None:
+        self._stream = stream
+        self._words = lost
+        self._lost = 0
+
+    def write(self, line: str) -> None:
+        try:
+            if self._lost:
+                self._stream.write(self._words(self._lost) + "\n")
+                self._stream.flush()
+                self._lost = 0
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except OSError:
+            self._lost += 1
+
+
 class _LineSink:
     """One JSON object on each line."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._stream = _Stream(
+            stream,
+            lambda lost: _json_line({"level": "warning", "logger": "log", "event": "lines were lost", "lines": lost}),
+        )
 
     def __call__(self, event: Event) -> None:
-        self._stream.write(_json_line(event) + "\n")
-        self._stream.flush()
+        self._stream.write(_json_line(event))
 
 
 class _ConsoleSink:
     def __init__(self, stream: TextIO, render: Callable[[Any, str, Event], str]) -> None:
-        self._stream = stream
+        self._stream = _Stream(stream, lambda lost: f"({lost} lines of the log could not be written)")
         self._render = render
 
     def __call__(self, event: Event) -> None:
         # Names and texts come from peers: a control character must not reach the terminal as one.
         plain = {key: _visible(value) for key, value in event.items()}
-        self._stream.write(self._render(None, "", plain) + "\n")
-        self._stream.flush()
+        self._stream.write(self._render(None, "", plain))
 
 
 class _FileSink:

@@ -353,7 +353,7 @@ class Engine:
                 if parts.disk.kind(parts.me, path) is None:
                     parts.disk.write_own(parts.me, path, text.encode())
                     self.settle.touch(f"{parts.me}/{path}", True)
-            # Written once: if a power cut took them after this, their absence would be taken for the owner's wish.
+            # That it was done is only remembered when it lasts: a lost file would be taken for a right taken away.
             parts.disk.sync()
             with parts.db.commit():
                 parts.db.set_meta(job_rules_due(peer), "")

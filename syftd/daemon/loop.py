@@ -97,6 +97,8 @@ class Loop:
                 self._guard(work, handle, failed)
                 if self.stop or not isinstance(work, Hint):
                     break
+            # What was done is let go before the next is waited for: it may hold a message of many megabytes.
+            work = None
             when = next_due()
             if when is not None and when <= self._clock.monotonic():
                 self._guard(None, lambda _: due(), failed)

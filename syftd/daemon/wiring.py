@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from syftd.config import Settings, TransportSettings
 from syftd.daemon.engine import Engine
 from syftd.daemon.lifecycle import Signals, notify, watchdog_interval
 from syftd.daemon.loop import Do, Hint, Loop, Lost, Wake
+from syftd.daemon.quarantine import Quarantine
 from syftd.daemon.ticks import Tick, Ticks
 from syftd.errors import DiskFull, RootMissing, StateCorrupt, SyftdError
 from syftd.log import logger
@@ -21,7 +21,7 @@ from syftd.places import Places
 from syftd.plan.guard import DeletionLimit
 from syftd.rules.access import Access
 from syftd.seams import SystemClock, SystemRandom, ThreadPool
-from syftd.state import problems
+from syftd.state import contacts, problems
 from syftd.state.db import Db, open_reader, open_writer, set_aside
 from syftd.sync.parts import Parts, Tuning
 from syftd.sync.versions import Versions
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
     from syftd.jobs.desk import JobDesk
 
 _log = logger("daemon")
-_QUARANTINE_BYTES = 64 * 1024 * 1024
 _TIDY_SECONDS = 3600.0
 _BUSY_TURNS = 12
+_ROOM_POLLS = 2
 _M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD = -3
+_ALONE_BYTES = 1024 * 1024
 
 
 class Door(Protocol):
@@ -86,7 +88,7 @@ class Daemon:
             post=self.loop.post,
             look_again=lambda site, path: self.settle.touch(f"{site}/{path}"),
             reading=lambda: open_reader(self.db.path),
-            quarantine=self._quarantine,
+            quarantine=Quarantine(places.state / "quarantine").keep,
             tuning=Tuning(inline_bytes=settings.sync.inline_kb * 1024),
             deletion_limit=DeletionLimit(settings.sync.max_delete_count, settings.sync.max_delete_percent),
         )
@@ -139,6 +141,7 @@ class Daemon:
             except (OSError, ValueError, KeyError, TypeError):
                 id = self.random.uuid()
                 self.disk.ensure_marker(self.settings.email, id)
+                self.disk.sync()
             self.db.set_meta("datasite_id", id)
 
     def _router(self) -> Router:
@@ -160,16 +163,6 @@ class Daemon:
             stirred=lambda site, path: self.settle.touch(f"{site}/{path}", True),
             send_folder=self.engine.propose.send_folder, copying=self.pool,
         )  # fmt: skip
-
-    def _quarantine(self, sender: Email, name: str, payload: bytes) -> None:
-        folder = self.places.state / "quarantine" / sender
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if sum(entry.stat().st_size for entry in folder.iterdir()) + len(payload) > _QUARANTINE_BYTES:
-            _log.warning("the quarantine of a peer is full; only the reason is kept", peer=sender)
-            return
-        fd = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(payload)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -289,6 +282,9 @@ class Daemon:
                 self.jobs.retry()
                 self._check_root()
                 self._check_watcher()
+                self._check_room()
+                # What no commit waited for, such as a file that a command wrote, lasts from now on.
+                self.disk.sync()
             case "rescan":
                 self.engine.look.everything()
             case "tidy":
@@ -329,6 +325,18 @@ class Daemon:
             self._root_missing = False
             self.engine.look.everything()
 
+    def _check_room(self) -> None:
+        """A disk that was full and has taken everything for a while is not full any more; the reserve is set aside anew.
+        What waits for large content of one peer has words of its own, which end when that content is there."""
+        self.db.keep_reserve()
+        quiet = self.clock.monotonic() - self.parts.full_at
+        if quiet < _ROOM_POLLS * self.settings.sync.poll_seconds:
+            return
+        peers = {str(peer) for peer in contacts.in_state(self.db, "accepted")}
+        for kind, subject in problems.subjects(self.db, "disk-full"):
+            if subject not in peers:
+                self.parts.solved(kind, subject)
+
     def _check_watcher(self) -> None:
         if self._watch_again is None and not self.watcher.alive:
             self._watch_again = self.clock.monotonic()
@@ -359,9 +367,11 @@ class Daemon:
         what = type(work).__name__
         remedy = error.remedy if isinstance(error, SyftdError) else "This is a bug: please report it with `syftd log`."
         kind = "disk-full" if isinstance(error, DiskFull) else "error"
+        if isinstance(error, DiskFull):
+            self.parts.full_at = self.clock.monotonic()
         try:
             problems.raise_problem(self.db, kind, what, f"{what} failed: {error}", remedy, self.clock.now())
-        except sqlite3.OperationalError as full:
+        except (sqlite3.OperationalError, DiskFull) as full:
             # With a full disk even this cannot be written down; the log has it, and the loop must go on.
             _log.error("a problem could not be written down", problem=str(error), reason=str(full))
 
@@ -418,6 +428,9 @@ def few_arenas() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_ARENA_MAX, 1)
+            # Left alone, the library keeps ever larger blocks once one was freed, and a few large messages in a row take
+            # several times the memory of one. A large block of its own goes back to the system at once.
+            mallopt(_M_MMAP_THRESHOLD, _ALONE_BYTES)
 
 
 def give_back_memory() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from syftd.errors import Forged, ItemError, ServiceError
+from syftd.errors import DiskFull, Forged, ItemError, ServiceError
 from syftd.names import Digest, Email, RelPath
 from syftd.state import contacts, messages, views
 from syftd.sync.apply import Apply
@@ -140,8 +140,14 @@ class Decide:
         return Proposal(item.id, item.sender, self._parts.me, item.at, ())
 
     def _rules_fresh(self, proposal: Proposal) -> bool:
+        """What never travels is refused whatever a permission file says; one that lies there is never taken in, so its
+        proposals would wait for it for ever."""
         fresh: dict[str, bool] = {}
-        return all(self._publish.rules_fresh(change.path, fresh) for change in proposal.changes)
+        return all(
+            self._publish.rules_fresh(change.path, fresh)
+            for change in proposal.changes
+            if self._parts.hidden(change.path) is None
+        )
 
     def _finish(self, letter: Letter) -> None:
         parts = self._parts
@@ -256,7 +262,11 @@ class Decide:
     def _fits(self, proposal: Proposal) -> None:
         needed = sum(len(change.content) for change in proposal.changes if change.content is not None)
         if needed > self._parts.disk.free_bytes():
-            raise _Refusal("too_large", "the owner’s disk is full")
+            # No verdict: nothing is wrong with the proposal, and it is taken up again when there is room.
+            raise DiskFull(
+                f"the disk has no room for {needed} bytes that {proposal.sender} proposes",
+                "Free some space; syftd continues by itself.",
+            )
 
 
 def _large(proposal: Proposal) -> tuple[Change, ...]:

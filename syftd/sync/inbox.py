@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from syftd.errors import Denied, Gone, ItemError, Malformed, SyftdError, TooLarge
 from syftd.names import Email
+from syftd.seams import mutex
 from syftd.state import contacts, messages, outbox
 from syftd.sync.parts import Parts
 from syftd.sync.work import Failed, Letter, Letters, Listed
@@ -16,6 +19,7 @@ from syftd.wire.messages import Events, Proposal
 
 _DAY = 86400.0
 _STUMBLES = 5
+_LARGE_BYTES = 4 * 1024 * 1024
 
 
 class Inbox:
@@ -32,6 +36,7 @@ class Inbox:
         self._turn: set[Email] = set()
         self._stumbles: dict[str, int] = {}
         self._kept: dict[Email, dict[str, Letter]] = {}
+        self._large = mutex()
         self.last_poll = 0.0
         self.unread: Callable[[Email], None] = lambda owner: None
         """Told, inside a commit, that an envelope of an owner's stream was set aside: what it said must be told again."""
@@ -164,7 +169,10 @@ class Inbox:
             decode: Callable[..., Proposal | Events] = (
                 codec.decode_proposal if ref.box.kind == "inbox" else codec.decode_events
             )
-            message = decode(payload, parts.limits)
+            # What may grow large is decoded one at a time, whoever sent it: threads share the machine's memory.
+            large = len(payload) * parts.limits.ratio > _LARGE_BYTES
+            with self._large if large else nullcontext():
+                message = decode(payload, parts.limits)
             if _needs_a_known_sender(message) and not parts.router.vouches(ref.transport):
                 raise Denied(
                     f"it came through “{ref.transport}”, where anybody could have written it in the name of {sender}",
@@ -173,6 +181,8 @@ class Inbox:
                 )
             return Letter(ref, sender, payload, message, None)
         except Exception as error:  # noqa: BLE001 - the pool's border: whatever it is, it belongs to this one object.
+            # The trace says where it happened and must not keep what was there: megabytes for each letter of the turn.
+            traceback.clear_frames(error.__traceback__)
             return Letter(ref, sender, payload, None, error)
 
     def turn_ended(self, work: Letters) -> None:

@@ -72,11 +72,15 @@ class Parts:
     tuning: Tuning = field(default_factory=Tuning)
     limits: Limits = field(default_factory=Limits)
     deletion_limit: DeletionLimit = field(default_factory=DeletionLimit)
+    full_at: float = float("-inf")
+    """When a disk was last found full, in monotonic seconds."""
     proving: Callable[[Email], frozenset[str]] = lambda site: frozenset()
     """Paths of a datasite that an upload reads from end to end right now; set by the engine."""
 
     def problem(self, kind: str, subject: str, text: str, remedy: str, plan: str | None = None) -> None:
         """Shows something to a person until it is solved. With a full disk only the log can hold it."""
+        if kind == "disk-full":
+            self.full_at = self.clock.monotonic()
         try:
             problems.raise_problem(self.db, kind, subject, text, remedy, self.clock.now(), plan)
         except DiskFull as error:

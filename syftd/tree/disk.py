@@ -393,7 +393,10 @@ class RealDisk:
         """The error for people; when the datasite's own folder is what is missing, that is what it says."""
         if error.errno == errno.ENOENT and facts.look(self._sites.root, site) is None:
             return RootMissing(f"the folder of {site} is not in {self.data / 'datasites'}", "Mount or restore it.")
-        return facts.explained(error, doing, f"{site}/{path}" if path else site)
+        where = f"{site}/{path}" if path else str(site)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            where = str(self.data / "datasites" / where)  # What is wrong is the disk, so a person must know which.
+        return facts.explained(error, doing, where)
 
 
 class _Reading:

@@ -7,7 +7,7 @@ import os
 import stat as modes
 from typing import Final, NamedTuple
 
-from syftd.errors import Denied, DiskFull, ItemError, NameClash, RootMissing, SyftdError, TooLarge
+from syftd.errors import Denied, DiskFull, DiskReadOnly, ItemError, NameClash, RootMissing, SyftdError, TooLarge
 
 DAY_NS: Final = 86_400 * 10**9
 
@@ -58,7 +58,7 @@ def explained(error: OSError, doing: str, where: str) -> SyftdError:
     if code in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space is left on the disk for {doing} {where}", "Free some space; it goes on by itself.")
     if code == errno.EROFS:
-        return Denied(f"{where} is on a disk that is mounted read-only", "Mount it writable; it goes on by itself.")
+        return DiskReadOnly(f"{where} is on a disk that is mounted read-only", "Mount it writable; it goes on by itself.")
     if code in (errno.EACCES, errno.EPERM):
         return Denied(f"the system does not permit {doing} {where}", "Check the owner and mode of it and its folder.")
     if code == errno.ELOOP:

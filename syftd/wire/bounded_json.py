@@ -17,12 +17,25 @@ _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 def parse(body: bytes, *, depth: int, values: int, containers: int) -> object:
     """The JSON value in `body` (UTF-8). At most `depth` levels, `values` strings and members, `containers` objects and
     arrays. Raises TooLarge over a limit, Malformed for anything that is not strict JSON (NaN and Infinity are not)."""
+    return built(surveyed(body, depth=depth, values=values, containers=containers))
+
+
+def surveyed(body: bytes, *, depth: int, values: int, containers: int) -> str:
+    """The first half of `parse`: the text of `body`, within the limits. Whoever then lets go of `body` does not hold a
+    large message twice while it is parsed."""
     _survey(body, depth, values, containers)
-    # The parser's errors hold the whole text; they are replaced outside of their `except`, so that nothing keeps it.
+    # The codecs' errors hold the whole text; they are replaced outside of their `except`, so that nothing keeps it.
     try:
-        return _PARSER.decode(body.decode("utf-8"))
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
         reason = f"not UTF-8 at byte {error.start}"
+    raise Malformed(f"the JSON cannot be read: {reason}")
+
+
+def built(text: str) -> object:
+    """The second half of `parse`: the value in a text that was surveyed."""
+    try:
+        return _PARSER.decode(text)
     except json.JSONDecodeError as error:
         reason = str(error)
     raise Malformed(f"the JSON cannot be read: {reason}")

@@ -172,12 +172,14 @@ def _beyond_events(events: Events) -> dict[str, Any]:
 def _body(packed: bytes, limits: Limits) -> dict[str, Any]:
     body = container.unpack(packed, limits)
     # A change of ours has about 20 strings and 4 containers; a blob's chunk is one string of 64 digits.
-    message = bounded_json.parse(
+    text = bounded_json.surveyed(
         body,
         depth=limits.json_depth,
         values=32 * limits.changes + len(body) // 64 + 1024,
         containers=8 * limits.changes + 256,
     )
+    del body
+    message = bounded_json.built(text)
     if not isinstance(message, dict):
         raise Malformed(f"the message is not a JSON object: {fields.shown(message)}")
     return message

@@ -47,7 +47,7 @@ class Daemon(Process):
         target = self.own / path
         target.parent.mkdir(parents=True, exist_ok=True)
         whole = content.encode() if isinstance(content, str) else content
-        drop(self.home.parent / f".{self.home.name}.drop", target, whole)
+        drop(self.data.with_name(f".{self.home.name}.drop"), target, whole)
         return target
 
     def sees(self, of: str, path: str, content: bytes | str, timeout: float = WAIT_SECONDS) -> None:

@@ -1,5 +1,6 @@
 """Logging: where lines go, what is removed from them, and the journal's protocol."""
 
+import errno
 import io
 import json
 import logging
@@ -161,3 +162,28 @@ def test_the_journal_is_found_by_device_and_inode(tmp_path: Path) -> None:
         assert not log.goes_to_journal({"JOURNAL_STREAM": "1:2"}, stream)
         assert not log.goes_to_journal({}, stream)
     assert not log.goes_to_journal({"JOURNAL_STREAM": "1:2"}, io.StringIO())
+
+
+class FullDisk(io.StringIO):
+    """A stream whose disk is full until `room` is true."""
+
+    room = False
+
+    def flush(self) -> None:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_line_that_cannot_be_written_stops_nothing_and_is_told_of_later(format: str) -> None:
+    out = FullDisk()
+    log.setup("info", format, stream=out, env={})
+    for number in range(3):
+        log.logger("sync").info("lost", number=number)
+    out.room = True
+    log.logger("sync").info("written again")
+    said = out.getvalue()
+    assert "written again" in said.splitlines()[-1]
+    assert "3" in said.splitlines()[-2] and "lines" in said.splitlines()[-2]
+    log.logger("sync").info("and again")
+    assert out.getvalue().count("lines") == said.count("lines")

@@ -8,7 +8,7 @@ import pytest
 
 from syftd.errors import DiskFull
 from syftd.names import Digest, RelPath
-from syftd.state import contacts, events, messages
+from syftd.state import contacts, events, messages, problems
 from syftd.transport import mailbox
 from syftd.wire.messages import Change, Verdict
 from tests.sim.adversity import Crash
@@ -68,6 +68,12 @@ def test_stale_when_the_file_is_gone(ada: Site, bob: Site) -> None:
     assert (found.outcome, found.current) == ("stale", (("drop/never.txt", None),))
 
 
+@pytest.mark.parametrize("path", ["private/theirs/new.txt", "drop/.git/hooks/post-checkout"])
+def test_a_permission_file_where_nothing_travels_keeps_no_answer_back(ada: Site, bob: Site, path: str) -> None:
+    ada.write(f"{path.rpartition('/')[0]}/syft.pub.yaml", b"rules:\n- pattern: '**'\n  access:\n    write: ['*']\n")
+    assert judged(ada, bob, put(path, b"new")).outcome == "denied"
+
+
 def test_the_base_is_what_is_on_disk_not_what_was_indexed(ada: Site, bob: Site) -> None:
     ada.write("drop/there.txt", b"edited a moment ago", hint=False)
     id = propose(bob, ada, [put("drop/there.txt", b"from bob", b"there")])
@@ -102,9 +108,19 @@ def test_denied_where_a_folder_or_a_link_is(ada: Site, bob: Site) -> None:
     assert ada.place("drop/link").is_symlink()
 
 
-def test_too_large_for_the_disk(ada: Site, bob: Site) -> None:
+def test_a_disk_without_room_is_no_verdict_and_the_proposal_is_taken_up_later(ada: Site, bob: Site) -> None:
+    free = ada.disk.free_bytes
     ada.disk.free_bytes = lambda: 10  # type: ignore[method-assign]
-    assert judged(ada, bob, put("drop/x.txt", b"eleven byte")).outcome == "too_large"
+    id = propose(bob, ada, [put("drop/x.txt", b"eleven byte")])
+    let_see(ada)
+    assert not any(told.verdicts for told in lying(ada, bob))
+    assert ("disk-full", ada.email) in problems.subjects(ada.db, "disk-full")
+    # What needs less is not held up by it.
+    assert judged(ada, bob, put("drop/y.txt", b"little")).outcome == "applied"
+    ada.disk.free_bytes = free  # type: ignore[method-assign]
+    let_see(ada)
+    assert verdict(ada, bob, id).outcome == "applied"
+    assert ada.tree()["drop/x.txt"] == b"eleven byte"
 
 
 def test_a_disk_that_fills_up_gives_a_verdict_too(ada: Site, bob: Site) -> None:

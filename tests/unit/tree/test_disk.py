@@ -15,6 +15,7 @@ from syftd.errors import (
     ContentMissing,
     Denied,
     DiskFull,
+    DiskReadOnly,
     InMotion,
     Malformed,
     NameClash,
@@ -472,7 +473,7 @@ def test_a_read_only_disk(tiny: Path) -> None:
     disk = RealDisk(tiny, SystemClock(), SystemRandom())
     disk.make_private_dir(ME, "")
     subprocess.run(["mount", "-o", "remount,ro", tiny], check=True)
-    with pytest.raises(Denied, match="read-only"):
+    with pytest.raises(DiskReadOnly, match="read-only"):
         disk.replace(ME, "a", b"1", executable=False, expected=None, known=None)
     disk.close()
 

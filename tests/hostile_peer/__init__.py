@@ -1,0 +1,1 @@
+"""A peer who follows no rule, against a real daemon, while two honest peers go on."""
