@@ -29,10 +29,10 @@ def main(words: Sequence[str] | None = None) -> int:
     from tests.sim import telling
 
     telling.quiet()
-    if options.variants:
+    if options.variants is not None:
         from tests.sim import variants
 
-        return variants.report(options.seeds or 60, options.workers)
+        return variants.report(options.variants, options.seeds or 60, options.workers)
     if options.seed is not None:
         return _again(options.seed)
     first = options.first if options.first is not None else secrets.randbelow(1 << 40)
@@ -44,7 +44,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="how many seeds to run (200; 60 for each variant)")
     parser.add_argument("--first", type=int, help="the first seed (chosen by chance)")
     parser.add_argument("--seed", type=int, help="tell this seed again, as a story if it fails")
-    parser.add_argument("--variants", action="store_true", help="run the broken variants and print who was caught how often")
+    parser.add_argument("--variants", nargs="*", metavar="NAME", help="run the broken variants (all, or these) and print the table")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")
     parser.add_argument("--coverage", action="store_true", help="print how often each fault and each check happened")
     parser.add_argument("--json", metavar="FILE", help="write what was found to a file")

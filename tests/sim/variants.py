@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -356,15 +356,16 @@ def _row(name: str, seeds: int) -> tuple[str, int, int, Counter[str]]:
     return name, *caught(name, seeds)
 
 
-def report(seeds: int, workers: int = os.cpu_count() or 1) -> int:
-    """Prints the table of the variants; returns 1 when one of them survives all its seeds."""
+def report(names: Sequence[str], seeds: int, workers: int = os.cpu_count() or 1) -> int:
+    """Prints the table of the variants (of all, when none is named); returns 1 when one survives all its seeds."""
+    names = names or list(VARIANTS)
     survivors = []
     print(f"{'variant':30} {'seeds':>6} {'caught':>7}  {'by'}")
     with ProcessPoolExecutor(workers) as pool:
-        for name, run, failed, by in pool.map(_row, VARIANTS, [seeds] * len(VARIANTS)):
+        for name, run, failed, by in pool.map(_row, names, [seeds] * len(names)):
             words = ", ".join(f"{invariant} {count}" for invariant, count in by.most_common())
             print(f"{name:30} {run:6} {failed / run:6.0%}  {words}", flush=True)
             if not failed:
                 survivors.append(name)
-    print(f"variants={len(VARIANTS)} survivors={len(survivors)} {' '.join(survivors)}".rstrip())
+    print(f"variants={len(names)} survivors={len(survivors)} {' '.join(survivors)}".rstrip())
     return 1 if survivors else 0
