@@ -223,4 +223,6 @@ class SeamedMailbox(MemoryMailbox):
             self.lag = most
 
     def get(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
-        return self.spoil(super().get(ref, offset, length))
+        content = super().get(ref, offset, length)
+        # A version file has nothing that would tell a flipped bit: there the network is believed, as it is between others.
+        return content if ref.box.kind == "profile" else self.spoil(content)

@@ -234,12 +234,17 @@ class People:
         self.say(f"{site.email} drops job-{number} at {owner}")
 
     def answer_job(self, site: Site) -> None:
-        """Does something about a job that lies here."""
-        rows = [job for job in jobs.all_jobs(site.db) if job.owner == site.email]
-        if site.desk is None or not rows:
-            return
-        job = self.chance.choice(rows)
-        site.guarded(lambda: _as_commanded(lambda: self._answer(site, job)))
+        """Somebody who has jobs of others does something about one of them."""
+        lying = [
+            (each, job)
+            for each in self.sites
+            if each.alive and each.desk is not None
+            for job in jobs.all_jobs(each.db)
+            if job.owner == each.email
+        ]
+        if lying:
+            owner, job = self.chance.choice(lying)
+            owner.guarded(lambda: _as_commanded(lambda: self._answer(owner, job)))
 
     def _answer(self, site: Site, job: JobRow) -> None:
         desk, runs = site.desk, self.runs[site.email]

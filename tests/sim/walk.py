@@ -32,9 +32,9 @@ SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window
 """Narrow windows, so that a handful of files shows what thousands would."""
 
 KINDS: dict[str, int] = {
-    "save": 9, "save_there": 8, "save_twice": 3, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2,
-    "change_rules": 7, "send_job": 4, "answer_job": 7, "delete_much": 1, "permit": 1, "work": 12, "rest": 12,
-    "pass_time": 6, "poll": 2, "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 6, "keep": 1,
+    "save": 8, "save_there": 8, "save_twice": 2, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2,
+    "change_rules": 7, "send_job": 5, "answer_job": 11, "delete_much": 1, "permit": 1, "work": 9, "rest": 18,
+    "pass_time": 4, "poll": 2, "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 10, "keep": 1,
     "overflow": 1, "tidy": 1,
 }  # fmt: skip
 """What may happen in a step, and how often."""
@@ -51,7 +51,7 @@ class Step:
     kind: str
 
 
-def plan(seed: int, steps: int = 64) -> list[Step]:
+def plan(seed: int, steps: int = 70) -> list[Step]:
     """The steps of a seed."""
     chance = random.Random(f"plan {seed}")
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=steps)
@@ -86,7 +86,7 @@ class Walk:
         self.coverage: Counter[str] = Counter()
         self.weather = Weather()
         self.chance = begin
-        names = ("ada", "bob", "cy", "dee")[: begin.choice((2, 2, 2, 2, 3, 4))]
+        names = ("ada", "bob", "cy", "dee")[: begin.choice((2, 2, 2, 3, 3, 4))]
         self.runs: dict[str, Runs] = {}
         self.people = People(self.world, self.runs)  # type: ignore[arg-type]
         self.judge = Judge(self.world, self.runs, apart=frozenset({Mallory.email}))  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ class Walk:
         self._passed = 0
         for name in names:
             self._move_in(name, begin)
-        self.mallory = Mallory(self.world) if begin.random() < 0.4 else None
+        self.mallory = Mallory(self.world) if begin.random() < 0.5 else None
         self._meet(begin)
         for site in self.sites:
             self._watch(site)
