@@ -81,6 +81,7 @@ class JobDesk:
             job = jobs.get(self._parts.db, id)
             if job is not None:
                 self._parts.tell(job)
+        self._outcome.retry()
         self._look()
 
     def _look(self) -> None:

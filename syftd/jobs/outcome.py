@@ -20,6 +20,8 @@ class Outcome:
         self._shelf = shelf
         self._start_next = start_next
         self._release = Release(parts)
+        self._again: set[str] = set()
+        """Jobs whose promised results could not leave because of the disk."""
 
     def release(self, job: JobRow, only: str | None) -> JobRow:
         """Lets results of the latest run out, whole or by name. Raises SyftdError as `Release.begin` does, and UserError
@@ -55,6 +57,8 @@ class Outcome:
         """Tells the owner; the row keeps what did get out."""
         parts = self._parts
         remedy = error.remedy if isinstance(error, SyftdError) else ""
+        if not isinstance(error, UserError) and self._promised(job):
+            self._again.add(job.id)
         parts.problem(
             "not-released", job, f"Not all results of job {job.name} were released: {error}",
             remedy or f"Try again: `syftd jobs release {job.id}`.",
@@ -96,6 +100,14 @@ class Outcome:
         except Exception as error:  # noqa: BLE001 - whatever it is becomes a problem, and the end of the run is told.
             job = self._not_released(job, error)
         self._tell(job)
+
+    def retry(self) -> None:
+        """Takes up again the promised releases that the disk did not let happen."""
+        again, self._again = self._again, set()
+        for id in sorted(again):
+            job = jobs.get(self._parts.db, id)
+            if job is not None and self._promised(job) and not job.facts.get("releasing"):
+                self._tell(self._release_now(job))
 
     def resume(self) -> None:
         """At start: goes on with releases that the last process did not end, or could not begin."""

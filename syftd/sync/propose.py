@@ -143,8 +143,8 @@ class Propose:
         if findings.in_motion or 0.0 <= age < quiet:
             self._folders[(owner, folder)] = parts.clock.monotonic() + max(0.05, quiet - age)
             return False
-        # A folder that was taken away as a whole is a job taken back; its files are asked to be deleted.
-        if parts.disk.stat(owner, f"{folder}/run.sh") is None and parts.disk.kind(owner, folder) is not None:
+        # A folder without any file is a job taken back; its files are asked to be deleted.
+        if parts.disk.stat(owner, f"{folder}/run.sh") is None and findings.checked:
             parts.problem(
                 "job-without-run.sh", f"{owner}/{folder}",
                 f"The job folder datasites/{owner}/{folder} has no run.sh, so it is not sent.",

@@ -44,7 +44,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="how many seeds to run (200; 60 for each variant)")
     parser.add_argument("--first", type=int, help="the first seed (chosen by chance)")
     parser.add_argument("--seed", type=int, help="tell this seed again, as a story if it fails")
-    parser.add_argument("--variants", nargs="*", metavar="NAME", help="run the broken variants (all, or these) and print the table")
+    parser.add_argument("--variants", nargs="*", metavar="NAME", help="run the broken variants, all or these; print a table")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")
     parser.add_argument("--coverage", action="store_true", help="print how often each fault and each check happened")
     parser.add_argument("--json", metavar="FILE", help="write what was found to a file")

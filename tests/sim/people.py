@@ -226,6 +226,8 @@ class People:
         self._count += 1
         number = self.chance.choice(self._jobs) if self._jobs and self.chance.random() < 0.5 else self._count
         self._jobs.append(number)
+        if isinstance(site.hands, VirtualHands):
+            site.hands.lasting = self.chance.random() < 0.8
         folder = f"app_data/job/inbox/{site.email}/job-{number}"
         for name in ("run.sh", "main.py"):
             content = f"job {number} {name} {self._count}".encode()

@@ -55,8 +55,8 @@ class Inode:
         return os.stat_result(values, more)
 
 
-Edge = tuple[Inode, str, tuple[str, Inode] | None]
-"""A directory, the key of a name in it, and what the name is for from now on (None: nothing)."""
+Edge = tuple[Inode, str, tuple[str, Inode] | None, Inode | None]
+"""A directory, the key of a name in it, what the name is for from now on (None: nothing), and what it was for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +123,14 @@ class Volume:
         for directory, name, inode in edges:
             key = self.key(name)
             there = None if inode is None else (self.spelling(name), inode)
+            was = directory.entries.get(key)
             if there is None:
                 directory.entries.pop(key, None)
             else:
                 directory.entries[key] = there
                 there[1].ctime_ns = now
             directory.mtime_ns = directory.ctime_ns = now
-            entry.append((directory, key, there))
+            entry.append((directory, key, there, None if was is None else was[1]))
         self._journal.append(tuple(entry))
 
     # -- bytes -----------------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Volume:
 
     @staticmethod
     def _make_last(entry: tuple[Edge, ...]) -> None:
-        for directory, key, there in entry:
+        for directory, key, there, _ in entry:
             if there is None:
                 directory.lasting_entries.pop(key, None)
             else:
@@ -218,10 +219,11 @@ class Volume:
 
 
 def _touched(entry: tuple[Edge, ...]) -> set[int]:
-    """The directories that a change is about: those whose names it changes, and those that it gives a name to."""
-    return {edge[0].number for edge in entry} | {
-        there[1].number for _, _, there in entry if there is not None and there[1].is_directory
-    }
+    """The directories that a change is about: those whose names it changes, and those that it names or unnames."""
+    touched = {edge[0].number for edge in entry}
+    for _, _, there, was in entry:
+        touched |= {inode.number for inode in (there and there[1], was) if inode is not None and inode.is_directory}
+    return touched
 
 
 def failure(code: int, name: str) -> OSError:
