@@ -136,6 +136,11 @@ def contents(db: Db, row: int) -> list[RelPath]:
     return [RelPath(found[0]) for found in db.all("SELECT path FROM outbox_path WHERE outbox = ? AND content = 1", row)]
 
 
+def chunks_of(db: Db, row: int) -> list[Digest]:
+    """The chunks that a message refers to."""
+    return [Digest(found[0]) for found in db.all("SELECT digest FROM outbox_chunk WHERE outbox = ?", row)]
+
+
 def paths(db: Db, row: int) -> list[str]:
     """Everything that a message speaks of."""
     return [found[0] for found in db.all("SELECT path FROM outbox_path WHERE outbox = ?", row)]

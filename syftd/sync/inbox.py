@@ -44,10 +44,15 @@ class Inbox:
         peers = frozenset(contacts.in_state(parts.db, "accepted", "requested_by_me"))
         started = parts.clock.monotonic()
         # What is gone shows only in a whole listing: it tells that messages were read and that boxes were closed.
-        whole = started - self._whole_at >= parts.tuning.whole_seconds or outbox.readers_wait(parts.db)
-        cursors = {} if whole else dict(self._cursors)
+        whole = started - self._whole_at >= parts.tuning.whole_seconds
+        waits = outbox.readers_wait(parts.db)
         if whole:
             self._whole_at = started
+
+        def goes_on(transport: str) -> bool:
+            return not whole and (not waits or parts.router.capabilities(transport).tells_removal)
+
+        cursors = {transport: cursor for transport, cursor in self._cursors.items() if goes_on(transport)}
 
         def ask() -> Listed:
             answers = parts.router.list(peers, cursors)

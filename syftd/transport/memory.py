@@ -5,7 +5,7 @@ The hub is the service that both parties reach; it outlives the mailboxes, as st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any, Final
@@ -36,6 +36,8 @@ PLENTY: Final = Capabilities(
 class _Object:
     content: bytes
     since: int
+    readers: set[Email] = field(default_factory=set)
+    """Who beside its owner may read it, in a blobs box."""
 
 
 @dataclass(slots=True)
@@ -45,9 +47,13 @@ class _Folder:
 
 
 class MemoryHub:
-    """The storage that the memory mailboxes of several people share. Safe to use from any thread."""
+    """The storage that the memory mailboxes of several people share. Safe to use from any thread.
 
-    def __init__(self) -> None:
+    With `admits` nobody reads a chunk of another's to which its owner has not let them; without it everybody reads all.
+    """
+
+    def __init__(self, *, admits: bool = False) -> None:
+        self.admits = admits
         self.lock = RLock()
         self.folders: dict[Box, _Folder] = {}
         self.watchers: dict[int, tuple[Email, Callable[[], None]]] = {}
@@ -125,6 +131,11 @@ class MemoryMailbox:
         """What this mailbox says of itself."""
         return self._capabilities
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
     def put(self, box: Box, name: str, content: bytes | memoryview, *, private: bool, replace: bool = False) -> Ref:
         """Stores an object whole or not at all. See `Mailbox.put`."""
         layout.require_writer(box, self.me)
@@ -191,6 +202,9 @@ class MemoryMailbox:
         with self._hub.lock:
             folder = self._hub.folders.get(ref.box)
             found = None if folder is None else folder.objects.get(ref.name)
+            closed = self._hub.admits and ref.box.kind == "blobs"
+            if found is not None and closed and self.me not in (ref.box.owner, *found.readers):
+                found = None  # As on a service that shows nobody what they may not read.
         if found is None:
             raise Gone(f"{ref.name} is not in the {ref.box.kind} box of {ref.box.owner}")
         self._meet("get.reply", ref.box, ref.name)
@@ -207,6 +221,19 @@ class MemoryMailbox:
             if removed is not None:
                 self._hidden.pop((ref.box, ref.name, removed.since), None)
         self._meet("remove.reply", ref.box, ref.name)
+
+    def admit(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Lets `reader` read these chunks of ours."""
+        layout.require_owner(box, self.me)
+        self._meet("admit", box, reader)
+        with self._hub.lock:
+            folder = self._folder(box)
+            for name in names:
+                found = folder.objects.get(name)
+                if found is None:
+                    raise Gone(f"{name} is not in the {box.kind} box of {box.owner}")
+                found.readers.add(reader)
+        self._meet("admit.reply", box, reader)
 
     def share(self, box: Box) -> None:
         """Creates a box of mine and opens it to its other party; again is success."""

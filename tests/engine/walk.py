@@ -30,7 +30,7 @@ class Walk:
     def __init__(self, folder: Path, seed: int, *, people: int = 2, on_disk: bool = False) -> None:
         self.chance = random.Random(f"walk {seed}")
         tuning = SMALL if self.chance.random() < 0.7 else Tuning()
-        self.world = World(folder, seed, on_disk=on_disk, tuning=tuning)
+        self.world = World(folder, seed, on_disk=on_disk, tuning=tuning, admits=True)
         self.judge = Judge(self.world)
         self.trace: list[str] = []
         self.sites = [self.world.site(name) for name in ("ada", "bob", "cy")[:people]]

@@ -250,14 +250,19 @@ class Site:
 
 
 class World:
-    """All datasites, the storage between them, the clock and the seed."""
+    """All datasites, the storage between them, the clock and the seed.
 
-    def __init__(self, folder: Path, seed: int = 0, *, on_disk: bool = False, tuning: Tuning | None = None) -> None:
+    With `admits` nobody reads chunks to which they were not let; tests that write messages by hand do without.
+    """
+
+    def __init__(
+        self, folder: Path, seed: int = 0, *, on_disk: bool = False, tuning: Tuning | None = None, admits: bool = False
+    ) -> None:
         self.folder = folder
         self.chance = random.Random(seed)
         self.clock = WorldClock()
         self.random = SeededRandom(random.Random(f"identities {seed}"))
-        self.hub = MemoryHub()
+        self.hub = MemoryHub(admits=admits)
         self.sites: dict[Email, Site] = {}
         self.watchers: list[Callable[[Site, Box, str, bytes], None]] = []
         """Shown every object that is about to be stored in an outbox."""
