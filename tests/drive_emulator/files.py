@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from tests.drive_emulator import query
@@ -22,6 +23,7 @@ _ORDERS: Final = {
     "createdTime", "folder", "modifiedByMeTime", "modifiedTime", "name", "name_natural", "quotaBytesUsed", "recency",
     "sharedWithMeTime", "starred", "viewedByMeTime",
 }  # fmt: skip
+_MIME_TYPE: Final = re.compile(r"[\w.+!#$&^-]+/[\w.+!#$&^-]+(; ?[\x20-\x7e]*)?", re.ASCII)
 
 
 @verb("drive.files.create")
@@ -204,8 +206,10 @@ def update(call: Call) -> Answer:
         if "mimeType" not in body:
             item.mime_type = call.media.content_type
     _move(call, item)
-    if "trashed" in body:
+    if body.get("trashed", item.trashed) != item.trashed:
         item.trashed = body["trashed"]
+        for below in store.subtree(item):
+            store.touched(below)
     _describe(call, item)
     if "name" in body:
         item.name = body["name"]
@@ -357,6 +361,8 @@ def _check_fields(body: dict[str, Any], also: set[str]) -> None:
             raise DriveError(
                 403, "fieldNotWritable", f"The resource body includes fields which are not directly writable: {name}."
             )
+    if "mimeType" in body and not _MIME_TYPE.fullmatch(body["mimeType"]):
+        raise invalid("Invalid MIME type provided.", "mimeType")
     for kind, most in _MAX_PROPERTIES.items():
         pairs: dict[str, str | None] = body.get(kind) or {}
         if len(pairs) > most:

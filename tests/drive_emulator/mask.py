@@ -54,9 +54,7 @@ def apply(mask: Mask, value: Any) -> Any:
         merged: Mask = {}
         for inner in chosen:
             merged = _merged(merged, inner or {})
-        part = apply(merged, element)
-        if part not in ({}, [], None) or not isinstance(element, dict | list):
-            kept[name] = part
+        kept[name] = apply(merged, element)
     return kept
 
 

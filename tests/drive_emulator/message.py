@@ -66,6 +66,9 @@ def error_response(error: DriveError) -> Response:
 def parsed_json(body: bytes) -> Any:
     """The document in a body. Raises DriveError (400 parseError)."""
     try:
-        return json.loads(body)
+        document = json.loads(body)
+        # Half of a surrogate pair is JSON, but no text that could ever be sent back.
+        json.dumps(document, ensure_ascii=False).encode()
+        return document
     except (ValueError, RecursionError):
         raise DriveError(400, "parseError", "Parse Error") from None

@@ -87,13 +87,26 @@ Node = Compare | Member | Has | Not | Both | Either
 class Subject(Protocol):
     """A file as one person sees it, which is what a query asks about."""
 
-    name: str
-    mime_type: str
-    trashed: bool
-    starred: bool
-    shared_with_me: bool
-    visibility: str
-    text: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mime_type(self) -> str: ...
+
+    @property
+    def trashed(self) -> bool: ...
+
+    @property
+    def starred(self) -> bool: ...
+
+    @property
+    def shared_with_me(self) -> bool: ...
+
+    @property
+    def visibility(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
 
     def time(self, field: str) -> datetime | None: ...
 
@@ -115,9 +128,9 @@ def parse(text: str) -> Node:
 def render(node: Node) -> str:
     """The text of a tree, with parentheses wherever the reading from left to right would differ."""
     match node:
-        case Compare(field, operator, bool() as value):
-            return f"{field} {operator} {'true' if value else 'false'}"
-        case Compare(field, operator, str() as value):
+        case Compare(field, operator, value):
+            if isinstance(value, bool):
+                return f"{field} {operator} {'true' if value else 'false'}"
             return f"{field} {operator} {_quoted(value)}"
         case Member(value, collection):
             return f"{_quoted(value)} in {collection}"
@@ -133,19 +146,12 @@ def render(node: Node) -> str:
 
 def matches(node: Node, subject: Subject) -> bool:
     """Whether the file fits the query."""
-    match node:
-        case Both(left, right):
-            return matches(left, subject) and matches(right, subject)
-        case Either(left, right):
-            return matches(left, subject) or matches(right, subject)
-        case Not(inner):
-            return not matches(inner, subject)
-        case Member(value, collection):
-            return subject.is_me(value) in subject.members(collection)
-        case Has(field, key, value):
-            return subject.has_property(field, key, value)
-        case Compare():
-            return _compares(node, subject)
+    first, rest = _spine(node)
+    fits = _fits(first, subject)
+    for link in rest:
+        if fits == isinstance(link, Both):
+            fits = matches(link.right, subject)
+    return fits
 
 
 def parents_named(node: Node) -> set[str]:
@@ -155,12 +161,12 @@ def parents_named(node: Node) -> set[str]:
 
 def required_parent(node: Node) -> str | None:
     """A folder that every match must lie in, when the query says so outright; it narrows the search, no more."""
-    match node:
-        case Member(value, "parents"):
-            return value
-        case Both(left, right):
-            return required_parent(left) or required_parent(right)
-    return None
+    first, rest = _spine(node)
+    if any(isinstance(link, Either) for link in rest):
+        return None
+    needed = [first] + [link.right for link in rest]
+    named = (part.value for part in needed if isinstance(part, Member) and part.collection == "parents")
+    return next(named, None)
 
 
 def tokens(text: str) -> list[str]:
@@ -176,6 +182,28 @@ def name_contains(name: str, wanted: str) -> bool:
     asked = tokens(wanted)
     # A text without any letter or digit asks for nothing that could be found.
     return bool(asked) and all(any(token.startswith(part) for token in have) for part in asked)
+
+
+def _spine(node: Node) -> tuple[Node, list[Both | Either]]:
+    """The first operand and what is joined to it, in order: a query of a thousand clauses leans to the left."""
+    links: list[Both | Either] = []
+    while isinstance(node, Both | Either):
+        links.append(node)
+        node = node.left
+    return node, links[::-1]
+
+
+def _fits(node: Node, subject: Subject) -> bool:
+    match node:
+        case Not(inner):
+            return not matches(inner, subject)
+        case Member(value, collection):
+            return subject.is_me(value) in subject.members(collection)
+        case Has(field, key, value):
+            return subject.has_property(field, key, value)
+        case Compare():
+            return _compares(node, subject)
+    raise TypeError(f"no clause: {node!r}")
 
 
 def matches_name(node: Compare, name: str) -> bool:
@@ -232,14 +260,14 @@ def _time(value: str) -> datetime:
 
 
 def _leaves(node: Node) -> Iterator[Node]:
-    match node:
-        case Both(left, right) | Either(left, right):
-            yield from _leaves(left)
-            yield from _leaves(right)
-        case Not(inner):
-            yield from _leaves(inner)
-        case _:
-            yield node
+    first, rest = _spine(node)
+    for part in (first, *(link.right for link in rest)):
+        if isinstance(part, Not):
+            yield from _leaves(part.inner)
+        elif isinstance(part, Both | Either):
+            yield from _leaves(part)
+        else:
+            yield part
 
 
 def _quoted(value: str) -> str:

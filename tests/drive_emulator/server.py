@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -119,8 +120,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no error of the emulator; anything else is, and is shown."""
-        import sys
-
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -210,22 +209,11 @@ class _Connection(BaseHTTPRequestHandler):
         """Closes with a reset, which a client cannot take for an answer."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
-        # The socket object must go at once; a shutdown first would turn the reset into an orderly end.
-        self.wfile = _Nowhere()
+        # All three share the descriptor, which goes only with the last; a shutdown would make it an orderly end.
         self.rfile.close()
+        self.wfile.close()
         self.connection.close()
-
-
-class _Nowhere:
-    """Where the base class may still flush to once a connection is broken."""
-
-    closed = False
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        raise ConnectionAbortedError("broken off on order")
 
 
 def _answered(service: Service, request: Request) -> Response:

@@ -112,7 +112,10 @@ class Service:
         with self.lock:
             if session is None:
                 self.stats.called(user, method_id, in_batch)
-            fault = self.faults.due(Occasion(method_id, request.http, request.target, user, _phase(request)))
+            phase = _phase(request)
+            fault = self.faults.due(Occasion(method_id, request.http, request.target, user, phase))
+        if fault.reset == "partial" and phase != "chunk":
+            fault.reset = "full"
         return self.with_fault(fault, lambda partial: self._carried_out(request, found, session, in_batch, partial))
 
     def with_fault(self, fault: Fault, carry_out: Callable[[bool], Response]) -> Response:
@@ -173,6 +176,8 @@ class Service:
             raise DriveError(400, "badRequest", "Media uploads are not possible here.")
         if media_wanted and (in_batch or method.id not in ("drive.files.get", "drive.files.export")):
             raise DriveError(400, "badRequest", "Media downloads are not possible here.")
+        if params.get("alt") == "proto":
+            raise DriveError(400, "badRequest", "This emulator answers in JSON only.")
         call = Call(user, params, self, wants_media=media_wanted)
         call.mask = self._mask(method, params)
         kind = params.get("uploadType", "")
@@ -228,8 +233,8 @@ class Service:
             raise Mismatch(f"{method.id} takes no body")
         parsed = parsed_json(document)
         self.discovery.check(method.request, parsed)
-        result: dict[str, Any] = parsed
-        return result
+        # A null says of a field that it is not set, which is how it is without it.
+        return {name: value for name, value in parsed.items() if value is not None}
 
     # Resumable uploads
 

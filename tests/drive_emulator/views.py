@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.drive_emulator.item import ANYONE, FOLDER, RANK, Grant, Item, moment, permission_id, timestamp
+from tests.drive_emulator.item import ANYONE, FOLDER, RANK, Content, Grant, Item, permission_id, timestamp
 from tests.drive_emulator.store import Store
 
 
@@ -218,14 +219,18 @@ class FileView:
         seconds = self._item.modified_by.get(self._user)
         return None if seconds is None else timestamp(seconds)
 
+    def _download_link(self) -> str | None:
+        item = self._item
+        return None if item.content is None else f"https://drive.google.com/uc?id={item.id}&export=download"
+
     def _link(self) -> str:
         item = self._item
         place = f"drive/folders/{item.id}" if item.mime_type == FOLDER else f"file/d/{item.id}/view?usp=drivesdk"
         return f"https://drive.google.com/{place}"
 
 
-def _of_content(read: Callable[[Item], Any]) -> Callable[[FileView], Any]:
-    return lambda view: read(view._item) if view._item.content is not None else None
+def _of_content(read: Callable[[Content], Any]) -> Callable[[FileView], Any]:
+    return lambda view: read(view._item.content) if view._item.content is not None else None
 
 
 _FIELDS: dict[str, Callable[[FileView], Any]] = {
@@ -268,15 +273,15 @@ _FIELDS: dict[str, Callable[[FileView], Any]] = {
     "thumbnailVersion": lambda view: "0",
     "webViewLink": lambda view: view._link(),
     "iconLink": lambda view: f"https://drive-thirdparty.googleusercontent.com/16/type/{view._item.mime_type}",
-    "webContentLink": _of_content(lambda item: f"https://drive.google.com/uc?id={item.id}&export=download"),
-    "originalFilename": _of_content(lambda item: item.name),
+    "webContentLink": lambda view: view._download_link(),
+    "originalFilename": lambda view: view._item.name if view._item.content is not None else None,
     "fullFileExtension": lambda view: view._extension(full=True),
     "fileExtension": lambda view: view._extension(full=False),
-    "md5Checksum": _of_content(lambda item: item.content.md5),
-    "sha1Checksum": _of_content(lambda item: item.content.sha1),
-    "sha256Checksum": _of_content(lambda item: item.content.sha256),
-    "size": _of_content(lambda item: str(item.size)),
-    "headRevisionId": _of_content(lambda item: item.content.revision),
+    "md5Checksum": _of_content(lambda content: content.md5),
+    "sha1Checksum": _of_content(lambda content: content.sha1),
+    "sha256Checksum": _of_content(lambda content: content.sha256),
+    "size": _of_content(lambda content: str(len(content.data))),
+    "headRevisionId": _of_content(lambda content: content.revision),
     "quotaBytesUsed": lambda view: str(view._item.size),
 }
 """How each field of the file resource is made; None leaves it out."""
@@ -313,14 +318,5 @@ def sort_key(store: Store, item: Item, user: str, field: str) -> Any:
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     """Digits compare as numbers: "a2" before "a10"."""
-    parts: list[tuple[int, int, str]] = []
-    text = ""
-    for character in name.casefold() + "\0":
-        if text and character.isdecimal() != text[-1].isdecimal():
-            parts.append((0, int(text), "") if text[0].isdecimal() else (1, 0, text))
-            text = ""
-        text += character
-    return parts
-
-
-__all__ = ["FileView", "moment", "permission_resource", "sort_key", "user_resource"]
+    parts = re.findall(r"\d+|\D+", name.casefold())
+    return [(0, int(part), "") if part[0].isdecimal() else (1, 0, part) for part in parts]
