@@ -62,4 +62,7 @@ def transports_written(places: Places) -> tuple[TransportSettings, ...]:
             peers = tuple(Email(str(peer).strip().lower()) for peer in block.get("peers") or ())
             name, trusted = str(block.get("name", "folder")), block.get("trusted") is True
             found.append(TransportSettings("folder", Path(str(block.get("path", ""))), name, trusted, peers))
+        elif isinstance(block, dict) and block.get("kind") == "gdrive":
+            peers = tuple(Email(str(peer).strip().lower()) for peer in block.get("peers") or ())
+            found.append(TransportSettings("gdrive", name=str(block.get("name", "gdrive")), peers=peers))
     return tuple(found)

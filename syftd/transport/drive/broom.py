@@ -120,11 +120,6 @@ class Broom:
                     taken.append(item)
         self.delete(taken)
 
-    def waiting(self) -> int:
-        """How many moves wait."""
-        with self._lock:
-            return len(self._moves)
-
 
 def _moving(item: Item, archive: str) -> Build:
     return lambda service: service.files().update(

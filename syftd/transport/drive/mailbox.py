@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from syftd.errors import AuthNeeded, Exists, Gone, Permanent, Refused, TransportError
+from syftd.errors import AuthNeeded, Exists, Gone, Permanent, Refused
 from syftd.names import Digest, Email
 from syftd.seams import Clock, Random, SystemClock, SystemRandom
 from syftd.transport import layout
@@ -228,12 +228,8 @@ class DriveMailbox:
         return None
 
     def close(self) -> None:
-        """Moves what still waits to be moved, and ends all waiting."""
-        try:
-            if self._broom.waiting():
-                self._broom.work()
-        except TransportError:
-            pass  # What stays in its box is shown again, and known again, after the next start.
+        """Ends all waiting and every call. What still waits to be moved stays in its box: it is shown again, and known
+        again, after the next start."""
         self._service.close()
 
     # -- putting ---------------------------------------------------------------------------------------------------

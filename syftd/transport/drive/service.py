@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from threading import Event, Lock, local
@@ -12,7 +13,6 @@ from typing import Any, Final, Protocol
 from syftd.errors import AuthNeeded, Permanent, Quota, SyftdError, Transient, TransportError
 from syftd.names import Email
 from syftd.seams import Clock, Random
-from syftd.transport.drive.auth import Login
 from syftd.transport.drive.errors import raised
 from syftd.transport.drive.quota import Cost, Governor, Retries
 
@@ -33,6 +33,12 @@ class BuildPage(Protocol):
 
 
 
+class LoggedIn(Protocol):
+    """Whoever has credentials that are valid now."""
+
+    def credentials(self) -> Any: ...
+
+
 class Service:
     """Google Drive for one account. Safe to use from any thread: each has a client, and a connection, of its own.
 
@@ -41,7 +47,7 @@ class Service:
     """
 
     def __init__(
-        self, login: Login, clock: Clock, random: Random, *, endpoint: str = "", drive: str = "", share: float = 0.5,
+        self, login: LoggedIn, clock: Clock, random: Random, *, endpoint: str = "", drive: str = "", share: float = 0.5,
         tries: int = TRIES,
     ) -> None:  # fmt: skip
         self.governor = Governor(clock, share)
@@ -57,6 +63,8 @@ class Service:
         self._document: dict[str, Any] | None = None
         self._account: Email | None = None
         self._account_of: Any = None
+        self._https: list[Any] = []
+        """The connections of all threads, to end them."""
 
     def call(self, cost: Cost, what: str, build: Build) -> Any:
         """Makes one call and returns what Drive answers. Every call must be one that can be repeated."""
@@ -158,8 +166,17 @@ class Service:
         self._closing.wait(seconds)
 
     def close(self) -> None:
-        """Ends all waiting; the connections close with their threads."""
+        """Ends all waiting, and breaks off the calls that are under way: every one can be repeated."""
         self._closing.set()
+        with self._lock:
+            connections = [connection for http in self._https for connection in list(http.connections.values())]
+        for connection in connections:
+            sock = getattr(connection, "sock", None)
+            try:
+                if sock is not None:
+                    sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # It has ended by itself.
 
     def _spend(self, cost: Cost, calls: int = 1) -> None:
         """Takes units for calls, after a short wait if there is room then. Raises Quota for a longer one."""
@@ -184,6 +201,8 @@ class Service:
         # Its warnings would only repeat, in other words, what our errors say.
         logging.getLogger("googleapiclient.http").setLevel(logging.ERROR)
         bare = build_http()
+        with self._lock:
+            self._https.append(bare)
         http = AuthorizedHttp(credentials, http=bare)
         if self._endpoint:
             client = build_from_document(self._described(), http=http)
