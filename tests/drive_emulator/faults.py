@@ -97,7 +97,10 @@ class Rule:
             raise ValueError(f"{self.action['error']!r} needs a status; without one there are {', '.join(_STATUS)}")
         if self.match.get("every", 1) < 1 or self.match.get("nth", 1) < 1:
             raise ValueError("nth and every are counted from 1")
-        self._path = re.compile(self.match.get("path", ""))
+        try:
+            self._path = re.compile(self.match.get("path", ""))
+        except re.error as wrong:
+            raise ValueError(f"path is a regular expression; {wrong}") from None
         self._random = random.Random(self.match.get("seed", 0))
         self.fitted = 0
         self.struck = 0

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from tests.drive_emulator.errors import DriveError
 from tests.drive_emulator.item import permission_id
@@ -111,6 +111,7 @@ class OAuth:
     def token(self, request: Request) -> Response:
         """POST /token: an authorization code or a refresh token for an access token."""
         form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
+        form.setdefault("client_id", _basic_name(request.headers.get("authorization", "")))
         match form.get("grant_type"):
             case "authorization_code":
                 return self._exchanged(form)
@@ -161,6 +162,17 @@ class OAuth:
         self._access[token] = _Access(user, self._clock() + lifetime)
         answer: dict[str, Any] = {"access_token": token, "expires_in": lifetime, "scope": scope, "token_type": "Bearer"}
         return json_response(answer | ({"refresh_token": refresh} if refresh else {}))
+
+
+def _basic_name(header: str) -> str:
+    """The client id when it travels as HTTP Basic credentials, as some clients send it; "" otherwise."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return unquote(base64.b64decode(encoded, validate=True).decode().partition(":")[0])
+    except ValueError:
+        return ""
 
 
 def _verified(code: _Code, verifier: str) -> bool:
