@@ -11,10 +11,18 @@ import pytest
 
 from syftd.errors import Transient
 from syftd.names import Email
+from syftd.seams import SystemRandom
 from syftd.transport.drive.auth import save_token
 from syftd.transport.drive.mailbox import DriveMailbox
 from syftd.transport.mailbox import Mailbox
 from tests.drive_emulator import DriveEmulator
+
+
+class Impatient(SystemRandom):
+    """Chance that lets nobody wait long before a repetition."""
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + super().uniform(0.0, (high - low) / 100)
 
 
 class DriveStorage:
@@ -25,6 +33,7 @@ class DriveStorage:
         self.folder = folder
         self.faults = faults
         self.tries = tries
+        self.kind = DriveMailbox
         self.opened: list[DriveMailbox] = []
         emulator.inject(*faults)
 
@@ -36,8 +45,10 @@ class DriveStorage:
         return path
 
     def open(self, me: Email, **more: Any) -> DriveMailbox:
-        given: dict[str, Any] = {"endpoint": self.emulator.url, "share": 1.0, "patience": 0.0, "tries": self.tries, **more}
-        mailbox = DriveMailbox(me, self.token(me), **given)
+        given: dict[str, Any] = {
+            "endpoint": self.emulator.url, "share": 1.0, "patience": 0.0, "tries": self.tries, "random": Impatient(), **more
+        }  # fmt: skip
+        mailbox = self.kind(me, self.token(me), **given)
         self.opened.append(mailbox)
         return mailbox
 

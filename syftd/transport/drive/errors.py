@@ -30,8 +30,8 @@ _SEVEN_DAYS: Final = (
 _ADMIN: Final = "Ask the administrator of your Google Workspace, or use another account or transport."
 
 _WAIT: Final[dict[str, float]] = {
-    "userRateLimitExceeded": 5.0,
-    "rateLimitExceeded": 5.0,
+    "userRateLimitExceeded": 1.0,
+    "rateLimitExceeded": 1.0,
     "sharingRateLimitExceeded": 900.0,
     "dailyLimitExceeded": 3600.0,
     "dailyLimitExceededUnreg": 3600.0,
@@ -86,7 +86,7 @@ def answer_error(status: int, headers: Mapping[str, str], body: bytes, what: str
     if reason in _GONE or status in (404, 410):
         return Gone(words)
     if status == 429:
-        return Quota(words, "syftd waits and goes on by itself.", after=max(wait or 0.0, 5.0))
+        return Quota(words, "syftd waits and goes on by itself.", after=max(wait or 0.0, 1.0))
     if reason in _TRANSIENT or status in (408, 425) or status >= 500:
         # A service that says when to come again is believed; otherwise the usual back-off decides.
         return Quota(words, "", after=wait) if wait else Transient(words)

@@ -111,7 +111,7 @@ def download(service: Service, item: Item, offset: int, length: int | None) -> b
     while True:
         begin = offset + len(parts)
         stop = begin + DOWN_PIECE if end < 0 else min(end, begin + DOWN_PIECE)
-        piece, total = _piece(service, item, begin, None if begin == 0 and stop == size else stop)
+        piece, total = _piece(service, item, begin, None if begin == 0 and stop == size else stop, check=whole and stop == size)
         parts += piece
         if end < 0:
             end = total
@@ -120,17 +120,23 @@ def download(service: Service, item: Item, offset: int, length: int | None) -> b
         if not piece:
             raise Transient(f"{item.name} ended early on Google Drive")
     if whole:
-        content = bytes(parts)
-        if item.sha256 and Digest.of(content) != item.sha256:
-            raise Transient(f"{item.name} arrived damaged from Google Drive", "syftd fetches it again.")
-        if not item.sha256 and item.md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != item.md5:
-            raise Transient(f"{item.name} arrived damaged from Google Drive", "syftd fetches it again.")
-        return content
+        _require_intact(item, parts)
     return bytes(parts)
 
 
-def _piece(service: Service, item: Item, begin: int, stop: int | None) -> tuple[bytes, int]:
-    """One range of a file (the whole when `stop` is None), and how many bytes the file has in all."""
+def _require_intact(item: Item, content: bytes | bytearray) -> None:
+    """Raises Transient unless these are the bytes that Drive holds, by its own digests."""
+    if item.sha256:
+        intact = hashlib.sha256(content).hexdigest() == item.sha256
+    else:
+        intact = not item.md5 or hashlib.md5(content, usedforsecurity=False).hexdigest() == item.md5
+    if not intact:
+        raise Transient(f"{item.name} arrived damaged from Google Drive", "syftd fetches it again.")
+
+
+def _piece(service: Service, item: Item, begin: int, stop: int | None, *, check: bool) -> tuple[bytes, int]:
+    """One range of a file (the whole when `stop` is None), and how many bytes the file has in all. `check` a range that
+    is the whole file: one that arrived damaged is fetched again."""
 
     def work(client: Any) -> tuple[bytes, int]:
         request = client.files().get_media(fileId=item.id, supportsAllDrives=True)
@@ -151,6 +157,8 @@ def _piece(service: Service, item: Item, begin: int, stop: int | None) -> tuple[
             total = int(told) if told.isdigit() else begin + len(body)
         if stop is not None and len(body) > stop - begin:
             raise Transient(f"fetching {item.name}: more arrived than was asked for")
+        if check and begin == 0 and len(body) == total:
+            _require_intact(item, body)
         return bytes(body), total
 
     found: tuple[bytes, int] = service.attempt("download", f"fetching {item.name}", work)
