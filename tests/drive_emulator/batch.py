@@ -26,6 +26,8 @@ def answer(service: Service, request: Request) -> Response:
             user = ""  # Each part may bring its own; those that do not are refused one by one.
         service.stats.batches += 1
         fault = service.faults.due(Occasion("batch", request.http, request.target, user))
+    if fault.reset == "partial":
+        fault.reset = "full"  # Only a chunk of an upload can be half kept.
     return service.with_fault(fault, lambda partial: _carried_out(service, request))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from tests.drive_emulator.errors import DriveError
@@ -11,8 +12,9 @@ Mask = dict[str, "Mask | None"]
 """Which fields to keep: None keeps everything below a field. The name "*" stands for every field at its level."""
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Mask:
-    """The mask that `text` describes. Raises DriveError (400 invalidParameter) for one that cannot be read."""
+    """The mask that `text` describes, not to be changed. Raises DriveError (400 invalidParameter) for what is none."""
     parser = _Parser(text)
     mask = parser.selection()
     if parser.rest():

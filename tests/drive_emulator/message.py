@@ -50,7 +50,7 @@ class Response:
 
 def json_response(document: Any, status: int = 200, **headers: str) -> Response:
     """An answer that is a JSON document."""
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    body = json.dumps(document, ensure_ascii=False).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, body, {"Content-Type": "application/json; charset=UTF-8"} | named)
 

@@ -96,7 +96,7 @@ class Service:
             response = self.answer_call(request, in_batch=False)
         user = self._user_or_nobody(request)
         with self.lock:
-            self.stats.statuses[str(response.status)] += 1
+            self.stats.statuses["broken" if response.broken else str(response.status)] += 1
             self.stats.bytes_in[user] += len(request.body)
             self.stats.bytes_out[user] += len(response.body)
         return response

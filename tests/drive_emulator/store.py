@@ -6,7 +6,6 @@ The store is not thread-safe; the service holds one lock round it.
 from __future__ import annotations
 
 import secrets
-import string
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -14,8 +13,6 @@ from tests.drive_emulator.changes import Feed
 from tests.drive_emulator.errors import DriveError, insufficient, not_found
 from tests.drive_emulator.item import FOLDER, RANK, Content, Grant, Item, permission_id
 from tests.drive_emulator.settings import Settings
-
-_ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
 class Store:
@@ -42,7 +39,7 @@ class Store:
 
     def new_id(self, length: int = 33) -> str:
         """An id that nothing has, in the shape of the service's own."""
-        return "1" + "".join(secrets.choice(_ALPHABET) for _ in range(length - 1))
+        return "1" + secrets.token_urlsafe(length)[: length - 1]
 
     def root(self, user: str) -> Item:
         """The person's root folder, made when they first come."""
