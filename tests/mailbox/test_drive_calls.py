@@ -337,20 +337,22 @@ def test_of_two_folders_of_one_box_the_mail_of_both_is_read(owner: DriveMailbox,
     assert any("several inbox folders" in note for note in owner.notes)
 
 
-def test_more_than_a_page_of_boxes_and_of_objects(storage: DriveStorage, owner: DriveMailbox) -> None:
-    people = [Email(f"peer{number}@example.org") for number in range(60)]
+def test_more_than_a_page_of_boxes_and_of_objects_and_of_changes(
+    storage: DriveStorage, owner: DriveMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syftd.transport.drive.layout.PAGE", 3)
+    monkeypatch.setattr("syftd.transport.drive.layout.MOST_PARENTS", 4)
+    people = [Email(f"peer{number}@example.org") for number in range(7)]
+    cursor = owner.list("", frozenset(people)).cursor
     for peer in people:
-        storage.open(peer).share(inbox(OWNER, peer))
-    sender = storage.open(people[0])
-    folder, client = sender._folders.folder(inbox(OWNER, people[0])), raw(sender)
-    for begin in range(0, 1100, 100):
-        batch = client.new_batch_http_request()
-        for number in range(begin, begin + 100):
-            batch.add(client.files().create(body={"name": PROPOSAL.format(number), "parents": [folder]}))
-        batch.execute()
-    listing = owner.list("", frozenset(people))
-    assert len(listing.opened) == 60
-    assert len(listing.refs) == 1100
+        other = storage.open(peer)
+        for box in (inbox(OWNER, peer), outbox(OWNER, peer)):
+            other.share(box)
+        for number in range(4):
+            other.put(inbox(OWNER, peer), PROPOSAL.format(number), b"x", private=True)
+    for listing in (owner.list(cursor, frozenset(people)), owner.list("", frozenset(people))):
+        assert len({opened.box for opened in listing.opened}) == 14
+        assert len({(ref.box, ref.name) for ref in listing.refs}) == 28
 
 
 def test_a_box_that_is_unshared_is_gone_and_takes_nobody_elses_mail_with_it(

@@ -109,7 +109,7 @@ class Folders:
 
         def build(service: Any, token: str | None) -> Any:
             return service.files().list(
-                q=query, pageSize=1000, pageToken=token, spaces="drive", supportsAllDrives=True,
+                q=query, pageSize=names.PAGE, pageToken=token, spaces="drive", supportsAllDrives=True,
                 includeItemsFromAllDrives=True,
                 fields=f"nextPageToken,incompleteSearch,files({names.SHARED_FIELDS})",
             )  # fmt: skip

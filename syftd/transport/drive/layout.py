@@ -29,6 +29,9 @@ FIELDS: Final = "id,name,mimeType,parents,trashed,driveId,owners(emailAddress),s
 SHARED_FIELDS: Final = FIELDS + ",permissions(id,type,role,emailAddress)"
 """The same with who may use it, which Drive tells of our own files."""
 
+PAGE: Final = 1000
+"""So many things are listed with one call at most."""
+
 MOST_PARENTS: Final = 50
 """So many folders are listed with one query; longer queries are not promised to work."""
 

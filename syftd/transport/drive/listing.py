@@ -164,7 +164,7 @@ class Lister:
 
         def build(service: Any, token: str | None) -> Any:
             return service.changes().list(
-                pageToken=token or begin, pageSize=1000, spaces="drive", includeRemoved=True, supportsAllDrives=True,
+                pageToken=token or begin, pageSize=names.PAGE, spaces="drive", includeRemoved=True, supportsAllDrives=True,
                 includeItemsFromAllDrives=True, fields=fields,
             )  # fmt: skip
 

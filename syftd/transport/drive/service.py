@@ -208,6 +208,10 @@ class Service:
             client = build_from_document(self._described(), http=http)
         else:
             client = build("drive", "v3", http=http, static_discovery=True, cache_discovery=False)
+        for name in ("about", "changes", "files", "permissions"):
+            # The library would make the methods of each anew for every call, at the price of the call's own work.
+            made = getattr(client, name)()
+            setattr(client, name, lambda made=made: made)
         self._local.client = (credentials, client, bare)
         return client
 
