@@ -164,6 +164,7 @@ def _await(server: socket.socket, paste: TextIO | None, seconds: float) -> str:
                 selector.register(paste, selectors.EVENT_READ)
             except (ValueError, OSError, PermissionError):
                 paste = None  # A file or nothing at all: only the browser can answer.
+        typed = ""
         while True:
             ready = selector.select(seconds)
             if not ready:
@@ -173,12 +174,20 @@ def _await(server: socket.socket, paste: TextIO | None, seconds: float) -> str:
                     found = _take_request(server)
                 else:
                     assert paste is not None
-                    line = paste.readline()
-                    if not line:
+                    # Read past the stream's own buffer, which would keep lines from us that are here already.
+                    more = os.read(paste.fileno(), _MOST_BYTES)
+                    if not more:
                         selector.unregister(paste)
-                    found = line.strip()
-                if "code=" in found or "error=" in found:
+                    typed += more.decode("utf-8", "replace")
+                    *lines, typed = typed.split("\n")
+                    found = next((line.strip() for line in lines if _answers(line)), "")
+                if _answers(found):
                     return found
+
+
+def _answers(address: str) -> bool:
+    """Whether that is where Google sends a browser after somebody has agreed, or has not."""
+    return "code=" in address or "error=" in address
 
 
 def _take_request(server: socket.socket) -> str:
