@@ -201,27 +201,32 @@ def update(call: Call) -> Answer:
     """Changes metadata, content, or the folder that a file lies in."""
     store, body, user = call.service.store, call.body, call.user
     item = check_update(call)
+    if _is_private(call):
+        # A star, or having looked, is nobody else's business and changes nothing about the file.
+        _describe(call, item)
+        store.feed.note(item.id, item.drive_id, {user}, store.clock())
+        return FileView(store, item, user).resource(call.wanted())
+    # Whatever can be refused comes before the first change.
+    target = _destination(call, item)
     if call.media is not None:
         store.set_content(item, call.media.data)
-        if "mimeType" not in body:
-            item.mime_type = call.media.content_type
-    _move(call, item)
+        item.mime_type = call.media.content_type
+    if target is not None:
+        store.move(item, target.id)
     if body.get("trashed", item.trashed) != item.trashed:
         item.trashed = body["trashed"]
         for below in store.subtree(item):
             store.touched(below)
     _describe(call, item)
-    if "name" in body:
-        item.name = body["name"]
-    if "mimeType" in body:
-        item.mime_type = body["mimeType"]
-    only_mine = set(body) - _IGNORED <= {"starred", "viewedByMeTime", "trashed"} and call.media is None
+    item.name = body.get("name", item.name)
+    item.mime_type = body.get("mimeType", item.mime_type)
     if "modifiedTime" in body:
-        item.modified = moment(body["modifiedTime"])
-    elif not only_mine:
+        item.modified = item.modified_by[user] = moment(body["modifiedTime"])
+        item.last_modified_by = user
+    elif set(body) - _IGNORED - {"trashed"} or call.media is not None:
         item.modified = store.clock()
-    item.modified_by[user] = item.modified
-    item.last_modified_by = user
+        item.modified_by[user] = item.modified
+        item.last_modified_by = user
     store.touched(item)
     return FileView(store, item, user).resource(call.wanted())
 
@@ -237,8 +242,12 @@ def check_update(call: Call) -> Item:
             "Use the addParents and removeParents parameters instead.",
         )
     _check_fields(body, set())
-    private = set(body) <= {"starred", "viewedByMeTime"} and not call.media and not call.params.get("addParents")
-    item = store.require(user, call.params["fileId"], "reader" if private else "writer", call.all_drives)
+    least = "reader" if _is_private(call) else "writer"
+    item = store.require(user, call.params["fileId"], least, call.all_drives)
+    for kind, have in (("properties", item.properties), ("appProperties", item.app_properties)):
+        after = have | (body.get(kind) or {})
+        if sum(value is not None for value in after.values()) > _MAX_PROPERTIES[kind]:
+            raise DriveError(403, "tooManyProperties", f"A file has at most {_MAX_PROPERTIES[kind]} {kind}.", location=kind)
     if "trashed" in body and body["trashed"] != item.trashed:
         _require_end(call, item, "fileOrganizer")
     if item.is_root and set(body) & {"name", "trashed", "mimeType"}:
@@ -257,14 +266,22 @@ def _require_end(call: Call, item: Item, in_drive: str) -> None:
         raise insufficient(item.id)
 
 
-def _move(call: Call, item: Item) -> None:
+def _is_private(call: Call) -> bool:
+    """Whether an update concerns only what each person keeps for themselves."""
+    body, params = set(call.body) - _IGNORED, call.params
+    moves = params.get("addParents") or params.get("removeParents")
+    return bool(body) and body <= {"starred", "viewedByMeTime"} and call.media is None and not moves
+
+
+def _destination(call: Call, item: Item) -> Item | None:
+    """The folder that an update moves the item to, None when it stays. Raises DriveError when it cannot go there."""
     store, user = call.service.store, call.user
     added = [store.resolve(user, text) for text in call.params.get("addParents", "").split(",") if text]
     removed = [store.resolve(user, text) for text in call.params.get("removeParents", "").split(",") if text]
     added = [parent for parent in added if parent != item.parent]
     removed = [parent for parent in removed if parent == item.parent]
     if not added and not removed:
-        return
+        return None
     if item.is_root:
         raise insufficient(item.id)
     if len(added) > 1 or (added and item.parent and not removed):
@@ -283,7 +300,7 @@ def _move(call: Call, item: Item) -> None:
             403, "teamDrivesFolderMoveInNotSupported", "This emulator moves nothing into, out of or between shared drives."
         )
     store.check_children(target)
-    store.move(item, target.id)
+    return target
 
 
 @verb("drive.files.delete")
@@ -381,8 +398,6 @@ def _describe(call: Call, item: Item) -> None:
                 have.pop(key, None)
             else:
                 have[key] = value
-        if len(have) > _MAX_PROPERTIES[kind]:
-            raise DriveError(403, "tooManyProperties", f"A file has at most {_MAX_PROPERTIES[kind]} {kind}.")
     for name in _PLAIN:
         if name in body:
             item.plain[name] = body[name]

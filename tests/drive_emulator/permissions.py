@@ -9,7 +9,7 @@ from tests.drive_emulator.errors import DriveError, insufficient, invalid
 from tests.drive_emulator.item import ANYONE, RANK, Grant, Item, moment, permission_id
 from tests.drive_emulator.views import permission_resource
 
-_CREATABLE: Final = {"kind", "type", "role", "emailAddress", "allowFileDiscovery", "expirationTime", "pendingOwner"}
+_CREATABLE: Final = {"kind", "type", "role", "emailAddress", "allowFileDiscovery", "expirationTime", "pendingOwner", "domain"}
 _CHANGEABLE: Final = {"kind", "role", "expirationTime"}
 _ONLY_IN_DRIVES: Final = ("organizer", "fileOrganizer")
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build_from_document
+from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseDownload
 
 from tests.drive_emulator import DriveEmulator
@@ -230,6 +231,24 @@ def test_metadata_and_content_change_apart(owner: Any, clock: FakeClock) -> None
     assert (rewritten["mimeType"], rewritten["md5Checksum"]) == ("text/plain", hashlib.md5(b"new").hexdigest())
     fixed = owner.files().update(fileId=file, body={"modifiedTime": "2020-01-02T03:04:05.678Z"}, fields="modifiedTime").execute()
     assert fixed["modifiedTime"] == "2020-01-02T03:04:05.678Z"
+
+
+def test_a_refused_update_changes_nothing(owner: Any, emulator: DriveEmulator) -> None:
+    emulator.configure(storage_limit=10)
+    one, two = make(owner, "one"), make(owner, "two")
+    file = make(owner, "a", b"12345", one, appProperties={f"k{number}": "v" for number in range(30)})
+    before = owner.files().get(fileId=file, fields="*").execute()
+    token = owner.changes().getStartPageToken().execute()["startPageToken"]
+    moved = {"addParents": two, "removeParents": one}
+    for body, content, params in (
+        ({"name": "b"}, b"12345678901", moved),
+        ({"name": "b"}, b"123", {"addParents": "1nowhere", "removeParents": one}),
+        ({"name": "b", "appProperties": {"k31": "v"}}, b"123", moved),
+    ):
+        with pytest.raises(HttpError):
+            owner.files().update(fileId=file, body=body, media_body=media(content), **params).execute()
+    assert owner.files().get(fileId=file, fields="*").execute() == before
+    assert owner.changes().list(pageToken=token).execute()["changes"] == []
 
 
 def test_what_the_service_decides_cannot_be_written(owner: Any) -> None:
