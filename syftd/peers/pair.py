@@ -234,7 +234,7 @@ class Pairing:
         # Of those who only asked the network's programs write nothing down either.
         told = ("accepted", "rejected", "requested_by_me")
         states: dict[Email, str] = {peer.email: peer.state for peer in peers if peer.state in told}
-        ended = frozenset(peer.email for peer in peers if peer.state in ("removed", "requested_by_peer"))
+        ended = frozenset(contacts.in_state(parts.db, "removed", "requested_by_peer"))
         if self._published == (states, ended):
             return
         self._published = (states, ended)

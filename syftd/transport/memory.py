@@ -44,6 +44,8 @@ class _Object:
 class _Folder:
     born: str
     objects: dict[str, _Object] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    """When something of that name was last removed."""
 
 
 class MemoryHub:
@@ -165,6 +167,7 @@ class MemoryMailbox:
         seen, _, of = cursor.partition("@")
         since = int(seen) if self._capabilities.cursor and of == circle and seen.isdigit() else 0
         refs: list[Ref] = []
+        gone: list[Ref] = []
         opened: list[Opened] = []
         incomplete = set(self.unreadable)
         with self._hub.lock:
@@ -178,6 +181,9 @@ class MemoryMailbox:
                     opened.append(Opened(box, folder.born))
                 if box.other(self.me) not in peers:
                     continue
+                if since and self._capabilities.tells_removal:
+                    left = (name for name, at in folder.removed.items() if at > since and name not in folder.objects)
+                    gone += [Ref(box, name, -1, self.name) for name in left]
                 for name, found in folder.objects.items():
                     if found.since <= since:
                         continue
@@ -190,7 +196,7 @@ class MemoryMailbox:
         listed = tuple(refs) if self.arrange is None else tuple(self.arrange(tuple(refs)))
         self._meet("list.reply", None, "")
         place = f"{upto}@{circle}" if self._capabilities.cursor else ""
-        return Listing(listed, tuple(opened), place, since == 0, frozenset(incomplete))
+        return Listing(listed, tuple(opened), place, since == 0, frozenset(incomplete), tuple(gone))
 
     def get(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
         """The object's bytes or a range of them."""
@@ -218,6 +224,8 @@ class MemoryMailbox:
         with self._hub.lock:
             folder = self._hub.folders.get(ref.box)
             removed = None if folder is None else folder.objects.pop(ref.name, None)
+            if folder is not None and removed is not None and self._capabilities.tells_removal:
+                folder.removed[ref.name] = self._hub.step()
             if removed is not None:
                 self._hidden.pop((ref.box, ref.name, removed.since), None)
         self._meet("remove.reply", ref.box, ref.name)
