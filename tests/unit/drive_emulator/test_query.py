@@ -19,10 +19,9 @@ from tests.drive_emulator.query import (
     Not,
     matches,
     name_contains,
-    parse,
-    render,
     required_parent,
 )
+from tests.drive_emulator.query_text import parse, render
 
 TEXT = st.text(max_size=12)
 TIMES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.isoformat())
