@@ -8,6 +8,7 @@ from tests.drive_emulator import query
 from tests.drive_emulator.call import Answer, Call, verb
 from tests.drive_emulator.errors import DriveError, insufficient, invalid
 from tests.drive_emulator.item import FOLDER, RANK, Grant, Item, permission_id, timestamp
+from tests.drive_emulator.query_text import parse
 
 
 @verb("drive.drives.create")
@@ -44,7 +45,7 @@ def listing(call: Call) -> Answer:
     mine = [drive for drive in store.drives.values() if store.rank(drive, call.user, anyone=False)]
     text = call.params.get("q", "")
     if text.strip():
-        node = query.parse(text)
+        node = parse(text)
         if not isinstance(node, query.Compare) or node.field != "name":
             raise invalid("Invalid Value", "q")
         mine = [drive for drive in mine if query.matches_name(node, drive.name)]

@@ -7,8 +7,8 @@ from typing import Any
 from tests.drive_emulator.call import Answer, Call, verb
 from tests.drive_emulator.changes import Entry
 from tests.drive_emulator.errors import DriveError, invalid
-from tests.drive_emulator.files import check_spaces
 from tests.drive_emulator.item import timestamp
+from tests.drive_emulator.listing import check_spaces
 from tests.drive_emulator.views import FileView, user_resource
 
 

@@ -1,15 +1,14 @@
-"""The methods of files: create, get, list, update, copy, delete, generateIds, emptyTrash."""
+"""The methods of files but list: create, get, update, copy, delete, generateIds, emptyTrash, export."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
-from tests.drive_emulator import query
 from tests.drive_emulator.call import Answer, Call, Download, Media, verb
 from tests.drive_emulator.errors import DriveError, insufficient, invalid, not_found
 from tests.drive_emulator.item import FOLDER, RANK, Item, moment
-from tests.drive_emulator.views import FileView, sort_key
+from tests.drive_emulator.views import FileView
 
 _PLAIN: Final = ("description", "folderColorRgb", "contentRestrictions", "copyRequiresWriterPermission")
 _WRITABLE: Final = {
@@ -19,10 +18,6 @@ _WRITABLE: Final = {
 _IGNORED: Final = {"kind"}
 _MAX_PROPERTY_BYTES: Final = 124
 _MAX_PROPERTIES: Final = {"appProperties": 30, "properties": 100}
-_ORDERS: Final = {
-    "createdTime", "folder", "modifiedByMeTime", "modifiedTime", "name", "name_natural", "quotaBytesUsed", "recency",
-    "sharedWithMeTime", "starred", "viewedByMeTime",
-}  # fmt: skip
 _MIME_TYPE: Final = re.compile(r"[\w.+!#$&^-]+/[\w.+!#$&^-]+(; ?[\x20-\x7e]*)?", re.ASCII)
 
 
@@ -94,106 +89,6 @@ def get(call: Call) -> Answer:
         )
     item.viewed_by[call.user] = store.clock()
     return Download(item.mime_type, item.content.data)
-
-
-@verb("drive.files.list")
-def listing(call: Call) -> Answer:
-    """The files that fit a query, page by page."""
-    store, user, params = call.service.store, call.user, call.params
-    order = _order(params.get("orderBy", ""))
-    text = params.get("q", "")
-    node = query.parse(text) if text.strip() else None
-    _check_corpora(call)
-    shape = (user, text, params.get("orderBy", ""), params.get("corpora", ""), params.get("driveId", ""))
-    if token := params.get("pageToken"):
-        left = call.service.cursors.take(token, shape)
-        if left is None:
-            raise invalid("Invalid Value", "pageToken")
-    else:
-        found = [item for item in _candidates(call, node) if not store.lags(item, user)]
-        if node is not None:
-            found = [item for item in found if query.matches(node, FileView(store, item, user))]
-        found.sort(key=lambda item: item.sequence, reverse=True)
-        for field, descending in reversed(order):
-            found.sort(key=lambda item: sort_key(store, item, user, field), reverse=descending)
-        left = [item.id for item in found]
-    size = params["pageSize"]
-    page = [item for file_id in left[:size] if (item := store.items.get(file_id)) and store.rank(item, user)]
-    store.listings[user] += 1
-    wanted = call.wanted("files")
-    answer: dict[str, Any] = {
-        "kind": "drive#fileList",
-        "incompleteSearch": False,
-        "files": [FileView(store, item, user).resource(wanted) for item in page],
-    }
-    if len(left) > size:
-        answer["nextPageToken"] = call.service.cursors.keep(shape, left[size:])
-    return answer
-
-
-def _candidates(call: Call, node: query.Node | None) -> list[Item]:
-    """What the query may choose from: what the person owns or was given, and what is public in folders they name."""
-    store, user = call.service.store, call.user
-    named = {store.resolve(user, parent) for parent in query.parents_named(node)} if node else set()
-    for parent in named:
-        store.find(user, parent, call.all_drives)
-    required = query.required_parent(node) if node else None
-    pool = store.children(store.resolve(user, required)) if required else list(store.items.values())
-    drive = call.params.get("driveId") or call.params.get("teamDriveId")
-    found = []
-    for item in pool:
-        if item.is_root:
-            continue
-        if drive and item.drive_id != drive:
-            continue
-        if item.drive_id and not call.with_drive_items:
-            continue
-        if store.rank(item, user, anyone=item.parent in named):
-            found.append(item)
-    return found
-
-
-def _check_corpora(call: Call) -> None:
-    params = call.params
-    corpora = params.get("corpora", "user")
-    drive = params.get("driveId") or params.get("teamDriveId")
-    if corpora not in ("user", "domain", "drive", "allDrives"):
-        raise invalid("Invalid Value", "corpora")
-    if corpora == "drive" and not drive:
-        raise DriveError(400, "required", "The driveId parameter is required when corpora is drive.", location="driveId")
-    if drive and corpora != "drive":
-        raise invalid("The driveId parameter must be specified if and only if corpora is set to drive.", "driveId")
-    if corpora in ("drive", "allDrives") and not call.with_drive_items:
-        raise DriveError(
-            403,
-            "teamDrivesNotSupported" if not call.all_drives else "teamDriveItemsNotIncluded",
-            f"With corpora {corpora}, supportsAllDrives and includeItemsFromAllDrives must be true.",
-            location="includeItemsFromAllDrives",
-        )
-    if drive:
-        call.service.store.find(call.user, drive)
-    check_spaces(params["spaces"])
-
-
-def check_spaces(spaces: str) -> None:
-    """Raises DriveError for a space that does not exist or that the sign-in does not reach."""
-    for space in spaces.split(","):
-        if space.strip() == "appDataFolder":
-            raise DriveError(
-                403, "insufficientScopes", "The granted scopes do not give access to all of the requested spaces."
-            )
-        if space.strip() != "drive":
-            raise invalid("Invalid Value", "spaces")
-
-
-def _order(text: str) -> list[tuple[str, bool]]:
-    order = []
-    for part in text.split(",") if text.strip() else []:
-        words = part.split()
-        if not words or words[0] not in _ORDERS or len(words) > 2 or (len(words) == 2 and words[1] not in ("desc", "asc")):
-            raise invalid("Invalid Value", "orderBy")
-        order.append((words[0], len(words) == 2 and words[1] == "desc"))
-    return order
 
 
 @verb("drive.files.update")

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from tests.drive_emulator.errors import DriveError
 from tests.drive_emulator.schema import Discovery, Schema
 
 Mask = dict[str, "Mask | None"]
 """Which fields to keep: None keeps everything below a field. The name "*" stands for every field at its level."""
+
+_FILE: Final = "kind,id,name,mimeType,resourceKey,driveId,teamDriveId"
+_PERMISSION: Final = "kind,id,type,role,allowFileDiscovery"
+DEFAULTS: Final[dict[str, str]] = {
+    "drive.files.create": _FILE,
+    "drive.files.get": _FILE,
+    "drive.files.update": _FILE,
+    "drive.files.copy": _FILE,
+    "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({_FILE})",
+    "drive.permissions.create": _PERMISSION,
+    "drive.permissions.get": _PERMISSION,
+    "drive.permissions.update": _PERMISSION,
+    "drive.permissions.list": f"kind,nextPageToken,permissions({_PERMISSION})",
+    "drive.changes.list": "kind,nextPageToken,newStartPageToken,"
+    f"changes(kind,type,changeType,time,removed,fileId,driveId,file({_FILE}))",
+    "drive.drives.create": "kind,id,name",
+    "drive.drives.get": "kind,id,name",
+    "drive.drives.update": "kind,id,name",
+    "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
+}
+"""What an answer holds when the request has no `fields`; everything where nothing is named here."""
 
 
 @lru_cache(maxsize=256)

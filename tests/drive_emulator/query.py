@@ -1,7 +1,6 @@
-"""The search language of files.list: text to a tree, a tree to text, and a tree applied to one file.
+"""The search language of files.list as a tree, and the tree applied to one file.
 
-What cannot be read is refused (400 invalid); nothing is ever skipped. As in the service, `and` and `or` bind equally and
-from left to right, and `name contains` compares tokens (runs of letters and digits) by their beginnings, whatever their order.
+As in the service, `name contains` compares tokens (runs of letters and digits) by their beginnings, whatever their order.
 """
 
 from __future__ import annotations
@@ -12,30 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from tests.drive_emulator.errors import DriveError, invalid
+from tests.drive_emulator.errors import invalid
 
-_ORDER: Final = ("=", "!=", "<", "<=", ">", ">=")
-_OPERATORS: Final[dict[str, tuple[str, ...]]] = {
-    "name": ("=", "!=", "contains"),
-    "fullText": ("contains",),
-    "mimeType": ("=", "!=", "contains"),
-    "modifiedTime": _ORDER,
-    "createdTime": _ORDER,
-    "viewedByMeTime": _ORDER,
-    "visibility": ("=", "!="),
-    "trashed": ("=", "!="),
-    "starred": ("=", "!="),
-    "sharedWithMe": ("=", "!="),
-    "properties": ("has",),
-    "appProperties": ("has",),
-}
-_FLAGS: Final = ("trashed", "starred", "sharedWithMe")
-_TIMES: Final = ("modifiedTime", "createdTime", "viewedByMeTime")
-_COLLECTIONS: Final = ("parents", "owners", "writers", "readers")
-_VISIBILITIES: Final = ("anyoneCanFind", "anyoneWithLink", "domainCanFind", "domainWithLink", "limited")
-_TOKEN: Final = re.compile(
-    r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z][A-Za-z]*)|(?P<symbol><=|>=|!=|[=<>(){}]))", re.DOTALL
-)
+TIMES: Final = ("modifiedTime", "createdTime", "viewedByMeTime")
+COLLECTIONS: Final = ("parents", "owners", "writers", "readers")
 
 
 @dataclass(frozen=True)
@@ -117,33 +96,6 @@ class Subject(Protocol):
     def is_me(self, address: str) -> str: ...
 
 
-def parse(text: str) -> Node:
-    """The tree of a query. Raises DriveError (400 invalid) for anything that is not one."""
-    parser = _Parser(text)
-    node = parser.expression()
-    parser.end()
-    return node
-
-
-def render(node: Node) -> str:
-    """The text of a tree, with parentheses wherever the reading from left to right would differ."""
-    match node:
-        case Compare(field, operator, value):
-            if isinstance(value, bool):
-                return f"{field} {operator} {'true' if value else 'false'}"
-            return f"{field} {operator} {_quoted(value)}"
-        case Member(value, collection):
-            return f"{_quoted(value)} in {collection}"
-        case Has(field, key, value):
-            return f"{field} has {{ key={_quoted(key)} and value={_quoted(value)} }}"
-        case Not(inner):
-            return f"not {_grouped(inner)}"
-        case Both(left, right):
-            return f"{render(left)} and {_grouped(right)}"
-        case Either(left, right):
-            return f"{render(left)} or {_grouped(right)}"
-
-
 def matches(node: Node, subject: Subject) -> bool:
     """Whether the file fits the query."""
     first, rest = _spine(node)
@@ -218,8 +170,8 @@ def _compares(node: Compare, subject: Subject) -> bool:
     if isinstance(value, bool):
         flag = {"trashed": subject.trashed, "starred": subject.starred, "sharedWithMe": subject.shared_with_me}[field]
         return (flag == value) == (operator == "=")
-    if field in _TIMES:
-        return _time_compares(subject.time(field), operator, _time(value))
+    if field in TIMES:
+        return _time_compares(subject.time(field), operator, moment_of(value))
     if field == "name":
         return matches_name(node, subject.name)
     if operator == "contains":
@@ -251,7 +203,8 @@ def _phrase(have: list[str], asked: list[str]) -> bool:
     return bool(asked) and any(have[at : at + length] == asked for at in range(len(have) - length + 1))
 
 
-def _time(value: str) -> datetime:
+def moment_of(value: str) -> datetime:
+    """The time that a query names; without an offset it is UTC. Raises DriveError (400 invalid)."""
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -268,131 +221,3 @@ def _leaves(node: Node) -> Iterator[Node]:
             yield from _leaves(part)
         else:
             yield part
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _grouped(node: Node) -> str:
-    return f"({render(node)})" if isinstance(node, Both | Either) else render(node)
-
-
-class _Parser:
-    """expression = operand {("and" | "or") operand};  operand = "not" operand | "(" expression ")" | clause."""
-
-    def __init__(self, text: str) -> None:
-        self._tokens: list[tuple[str, str]] = []
-        at = 0
-        end = len(text.rstrip())
-        while at < end:
-            found = _TOKEN.match(text, at)
-            if found is None:
-                raise self._refusal()
-            kind = found.lastgroup or ""
-            self._tokens.append((kind, found[kind]))
-            at = found.end()
-        self._next = 0
-
-    @staticmethod
-    def _refusal() -> DriveError:
-        return invalid("Invalid Value", "q")
-
-    def end(self) -> None:
-        if self._next != len(self._tokens):
-            raise self._refusal()
-
-    def expression(self, depth: int = 0) -> Node:
-        if depth > 100:
-            raise self._refusal()
-        node = self._operand(depth)
-        while (kind := self._peek()) and kind[0] == "word" and kind[1].lower() in ("and", "or"):
-            word = self._take()[1].lower()
-            right = self._operand(depth)
-            node = Both(node, right) if word == "and" else Either(node, right)
-        return node
-
-    def _operand(self, depth: int) -> Node:
-        negations = 0
-        while (token := self._peek()) and token[0] == "word" and token[1].lower() == "not":
-            self._take()
-            negations += 1
-        if negations > 100:
-            raise self._refusal()
-        node = self._primary(depth)
-        for _ in range(negations):
-            node = Not(node)
-        return node
-
-    def _primary(self, depth: int) -> Node:
-        kind, text = self._take()
-        if (kind, text) == ("symbol", "("):
-            node = self.expression(depth + 1)
-            self._expect("symbol", ")")
-            return node
-        if kind == "string":
-            self._expect("word", "in")
-            collection = self._take()
-            if collection[0] != "word" or collection[1] not in _COLLECTIONS:
-                raise self._refusal()
-            return Member(_unquoted(text), collection[1])
-        if kind != "word" or text not in _OPERATORS:
-            raise self._refusal()
-        return self._clause(text)
-
-    def _clause(self, field: str) -> Node:
-        following = self._peek()
-        if field == "sharedWithMe" and (following is None or following[1] not in ("=", "!=")):
-            return Compare(field, "=", True)
-        operator = self._take()[1]
-        if operator not in _OPERATORS[field]:
-            raise self._refusal()
-        if operator == "has":
-            return self._property(field)
-        kind, text = self._take()
-        if field in _FLAGS:
-            if kind != "word" or text not in ("true", "false"):
-                raise self._refusal()
-            return Compare(field, operator, text == "true")
-        if kind != "string":
-            raise self._refusal()
-        value = _unquoted(text)
-        if field in _TIMES:
-            _time(value)
-        if field == "visibility" and value not in _VISIBILITIES:
-            raise self._refusal()
-        return Compare(field, operator, value)
-
-    def _property(self, field: str) -> Has:
-        self._expect("symbol", "{")
-        found: dict[str, str] = {}
-        for position in range(2):
-            if position:
-                self._expect("word", "and")
-            name = self._take()
-            self._expect("symbol", "=")
-            kind, text = self._take()
-            if name not in (("word", "key"), ("word", "value")) or name[1] in found or kind != "string":
-                raise self._refusal()
-            found[name[1]] = _unquoted(text)
-        self._expect("symbol", "}")
-        return Has(field, found["key"], found["value"])
-
-    def _peek(self) -> tuple[str, str] | None:
-        return self._tokens[self._next] if self._next < len(self._tokens) else None
-
-    def _take(self) -> tuple[str, str]:
-        token = self._peek()
-        if token is None:
-            raise self._refusal()
-        self._next += 1
-        return token
-
-    def _expect(self, kind: str, text: str) -> None:
-        found = self._take()
-        if found[0] != kind or (found[1].lower() if kind == "word" else found[1]) != text:
-            raise self._refusal()
-
-
-def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any, Final
 
-from tests.drive_emulator import batch, drives, feeds, files, mask, permissions, uploads
+from tests.drive_emulator import batch, drives, feeds, files, listing, mask, permissions, uploads
 from tests.drive_emulator.call import VERBS, Answer, Call, Download, Media
 from tests.drive_emulator.channels import Channels
 from tests.drive_emulator.cursors import Cursors
@@ -25,28 +25,8 @@ from tests.drive_emulator.settings import Settings
 from tests.drive_emulator.stats import Stats
 from tests.drive_emulator.store import Store
 
-assert VERBS and drives and feeds and files and permissions  # Importing them enters their verbs.
+assert VERBS and drives and feeds and files and listing and permissions  # Importing them enters their verbs.
 
-_FILE: Final = "kind,id,name,mimeType,resourceKey,driveId,teamDriveId"
-_PERMISSION: Final = "kind,id,type,role,allowFileDiscovery"
-_DEFAULT_FIELDS: Final = {
-    "drive.files.create": _FILE,
-    "drive.files.get": _FILE,
-    "drive.files.update": _FILE,
-    "drive.files.copy": _FILE,
-    "drive.files.list": f"kind,incompleteSearch,nextPageToken,files({_FILE})",
-    "drive.permissions.create": _PERMISSION,
-    "drive.permissions.get": _PERMISSION,
-    "drive.permissions.update": _PERMISSION,
-    "drive.permissions.list": f"kind,nextPageToken,permissions({_PERMISSION})",
-    "drive.changes.list": "kind,nextPageToken,newStartPageToken,"
-    f"changes(kind,type,changeType,time,removed,fileId,driveId,file({_FILE}))",
-    "drive.drives.create": "kind,id,name",
-    "drive.drives.get": "kind,id,name",
-    "drive.drives.update": "kind,id,name",
-    "drive.drives.list": "kind,nextPageToken,drives(kind,id,name)",
-}
-"""What an answer holds when the request has no `fields`; everything where nothing is named here."""
 UPLOAD_PATHS: Final = ("/upload/", "/resumable/upload/")
 
 
@@ -220,7 +200,7 @@ class Service:
             return None
         text = params.get("fields")
         if text is None:
-            default = _DEFAULT_FIELDS.get(method.id)
+            default = mask.DEFAULTS.get(method.id)
             return mask.parse(default) if default else None
         chosen = mask.parse(text)
         mask.validate(chosen, {"$ref": method.response}, self.discovery)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
@@ -285,38 +284,3 @@ _FIELDS: dict[str, Callable[[FileView], Any]] = {
     "quotaBytesUsed": lambda view: str(view._item.size),
 }
 """How each field of the file resource is made; None leaves it out."""
-
-
-def sort_key(store: Store, item: Item, user: str, field: str) -> Any:
-    """What `orderBy` compares for one of its words."""
-    grant = item.grants.get(permission_id(user))
-    match field:
-        case "name":
-            return item.name.casefold()
-        case "name_natural":
-            return _natural(item.name)
-        case "folder":
-            return 0 if item.is_folder else 1
-        case "createdTime":
-            return item.created
-        case "modifiedTime":
-            return item.modified
-        case "modifiedByMeTime":
-            return item.modified_by.get(user, 0.0)
-        case "viewedByMeTime":
-            return item.viewed_by.get(user, 0.0)
-        case "sharedWithMeTime":
-            return grant.created if grant and grant.role != "owner" else 0.0
-        case "recency":
-            return max(item.modified, item.viewed_by.get(user, 0.0))
-        case "quotaBytesUsed":
-            return item.size
-        case "starred":
-            return 0 if user in item.starred_by else 1
-    raise KeyError(field)
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Digits compare as numbers: "a2" before "a10"."""
-    parts = re.findall(r"\d+|\D+", name.casefold())
-    return [(0, int(part), "") if part[0].isdecimal() else (1, 0, part) for part in parts]

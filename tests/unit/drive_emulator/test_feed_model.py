@@ -96,7 +96,7 @@ class World:
         return {file.pop("id"): file for file in page["files"]}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(STEPS, st.integers(1, 5))
 def test_following_the_feed_is_as_good_as_listing(steps: list[tuple[str, int, int, int]], every: int) -> None:
     world = World()

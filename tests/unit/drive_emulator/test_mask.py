@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.drive_emulator.errors import DriveError
@@ -64,6 +64,7 @@ MASKS: st.SearchStrategy[Mask] = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(MASKS)
 def test_what_is_written_is_read_back(mask: Mask) -> None:
     assert parse(_text(mask)) == mask

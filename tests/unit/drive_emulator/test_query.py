@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.drive_emulator.errors import DriveError
@@ -76,6 +76,7 @@ def test_what_is_written_is_read_back(node: Node) -> None:
     assert parse(render(node)) == node
 
 
+@settings(max_examples=40)
 @given(NODES)
 def test_spaces_where_words_end_mean_nothing(node: Node) -> None:
     assert parse(f"  ( ( {render(node)} )\n)  ") == node
