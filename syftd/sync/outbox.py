@@ -115,6 +115,8 @@ class Outbox:
         elif isinstance(error, (AuthNeeded, Refused, Permanent)):
             pause = max(pause, 15.0)
         outbox.postpone(parts.db, row, parts.clock.now() + pause, str(error))
+        if isinstance(error, AuthNeeded):
+            return  # The transport itself says so with the next poll, once for everybody.
         kind = "untrusted-folder" if isinstance(error, Refused) else "cannot-send"
         remedy = error.remedy if isinstance(error, SyftdError) else ""
         parts.problem(
@@ -162,10 +164,13 @@ class Outbox:
         self._removing = True
         self._taking_back = {row.id for row in rows}
         self._recalled -= self._taking_back
+        revoked = {row.id: outbox.chunks_revoked(parts.db, row.id) for row in rows}
 
         def remove() -> Removed:
             gone: list[int] = []
             for row in rows:
+                if revoked[row.id] and parts.router.dismiss(row.peer, parts.me, revoked[row.id]):
+                    continue
                 # Without a transport's name the answer was lost, or never came: it may lie on any of the peer's.
                 refs = parts.router.refs(row.peer, row.box, row.name)
                 if row.transport:

@@ -160,6 +160,10 @@ class FolderMailbox:
         """Nothing to do: whoever reaches the folder reads all chunks in it."""
         layout.require_owner(box, self.me)
 
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Nothing to do, as above."""
+        layout.require_owner(box, self.me)
+
     def share(self, box: Box) -> None:
         """Creates a box of mine; again is success. Who can reach it is what the directory's permissions say."""
         layout.require_owner(box, self.me)

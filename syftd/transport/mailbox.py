@@ -158,6 +158,9 @@ class Mailbox(Protocol):
         """Lets `reader` read these objects of my blobs box; again is success. Before that nobody need be able to. Raises
         Gone when one of them is not there. Where everybody reads everything there is nothing to do."""
 
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Takes back what `admit` has given, as far as the objects are there; again is success."""
+
     def share(self, box: Box) -> None:
         """Creates a box of mine and opens it to its other party; again is success."""
 

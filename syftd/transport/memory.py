@@ -243,6 +243,17 @@ class MemoryMailbox:
                 found.readers.add(reader)
         self._meet("admit.reply", box, reader)
 
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Takes back what `admit` has given."""
+        layout.require_owner(box, self.me)
+        self._meet("dismiss", box, reader)
+        with self._hub.lock:
+            folder = self._hub.folders.get(box)
+            for name in names:
+                if folder is not None and name in folder.objects:
+                    folder.objects[name].readers.discard(reader)
+        self._meet("dismiss.reply", box, reader)
+
     def share(self, box: Box) -> None:
         """Creates a box of mine and opens it to its other party; again is success."""
         layout.require_owner(box, self.me)

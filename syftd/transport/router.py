@@ -139,6 +139,14 @@ class Router:
                 errors.append(error)
         raise verdict(errors) if errors else Permanent(f"no transport is set up for {peer}")
 
+    def dismiss(self, peer: Email, me: Email, chunks: Sequence[str]) -> dict[str, TransportError]:
+        """Takes back from a peer what `admit` has given, wherever it lies; returns the errors of the transports where that
+        failed."""
+        errors: dict[str, TransportError] = {}
+        for name in self._mailboxes:
+            self._tried(name, lambda mailbox: mailbox.dismiss(blobs(me), chunks, peer), errors)
+        return errors
+
     def list(self, peers: frozenset[Email], cursors: Mapping[str, str]) -> dict[str, Listing | TransportError]:
         """What every transport has for us, or why it does not say. `cursors` by transport, missing ones begin anew."""
         found: dict[str, Listing | TransportError] = {}

@@ -85,3 +85,22 @@ def test_two_people_share_propose_run_a_job_and_restart(two: tuple[Daemon, Daemo
     assert status["name"] == "gdrive"
     assert status["state"] == "ok"
     assert "units" in status["notes"][0]
+
+
+def test_a_login_that_ends_is_one_problem_and_the_next_login_ends_it(
+    two: tuple[Daemon, Daemon], emulator: DriveEmulator, place: Path
+) -> None:
+    owner, researcher = two
+    with emulator.service.lock:
+        emulator.service.oauth.revoke(OWNER)
+    owner.write("public/waiting.txt", "sent after the next login")
+    problem = owner.troubled_by("transport", "gdrive")
+    assert "syftd login" in problem["remedy"]
+    owner.took_up("public/waiting.txt")
+    owner.wait_for(lambda: owner.cli("status", ok=(0, 3))["transports"][0]["state"] == "login", 20, "the pause")
+    assert [found["kind"] for found in owner.cli("problems")] == ["transport"]
+    with emulator.service.lock:
+        emulator.service.oauth.allow(OWNER)
+    owner.cli("login", "--token-file", str(place / "owner.token.json"))
+    researcher.sees(OWNER, "public/waiting.txt", "sent after the next login")
+    owner.healed_of("transport", "gdrive")

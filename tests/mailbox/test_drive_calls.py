@@ -14,6 +14,7 @@ from syftd.errors import AuthNeeded, Gone, Quota, Transient
 from syftd.names import Digest, Email
 from syftd.seams import SystemClock
 from syftd.transport.drive.auth import save_token
+from syftd.transport.drive.folders import Folders
 from syftd.transport.drive.mailbox import DriveMailbox
 from syftd.transport.layout import PROFILE_NAME
 from syftd.transport.mailbox import Listing, Ref, blobs, inbox, outbox, profile
@@ -249,6 +250,11 @@ def test_a_chunk_is_read_by_those_who_were_let_and_by_nobody_else(storage: Drive
     assert spent.calls == {}
     with pytest.raises(Gone):
         owner.admit(blobs(OWNER), [Digest.of(b"never stored")], SCIENTIST)
+    for mailbox in (owner, storage.open(OWNER)):
+        mailbox.dismiss(blobs(OWNER), [Digest.of(pieces[0]), Digest.of(b"never stored")], SCIENTIST)
+        with pytest.raises(Gone):
+            reader.get(Ref(blobs(OWNER), Digest.of(pieces[0]), -1, "gdrive"))
+    assert reader.get(Ref(blobs(OWNER), Digest.of(pieces[1]), -1, "gdrive")) == pieces[1]
 
 
 def test_with_the_last_box_the_version_file_is_closed_too(owner: DriveMailbox, scientist: DriveMailbox) -> None:
@@ -353,6 +359,42 @@ def test_more_than_a_page_of_boxes_and_of_objects_and_of_changes(
     for listing in (owner.list(cursor, frozenset(people)), owner.list("", frozenset(people))):
         assert len({opened.box for opened in listing.opened}) == 14
         assert len({(ref.box, ref.name) for ref in listing.refs}) == 28
+
+
+def test_a_flood_of_changes_is_read_in_pieces_and_nothing_of_it_is_lost(
+    owner: DriveMailbox, scientist: DriveMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syftd.transport.drive.layout.PAGE", 2)
+    monkeypatch.setattr("syftd.transport.drive.listing.MAX_CHANGE_PAGES", 2)
+    cursor = owner.list("", CIRCLE).cursor
+    for number in range(11):
+        scientist.put(PROPOSALS, PROPOSAL.format(number), b"x", private=True)
+    seen: list[set[str]] = []
+    for _ in range(4):
+        listing = owner.list(cursor, CIRCLE)
+        cursor = listing.cursor
+        seen.append(refs_of(listing))
+    assert max(len(names) for names in seen) <= 4
+    assert set().union(*seen) == {PROPOSAL.format(number) for number in range(11)}
+
+
+def test_a_stranger_with_countless_boxes_keeps_nobody_elses_mail_away(
+    storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scientist.put(PROPOSALS, PROPOSAL.format(1), b"x", private=True)
+    owner.list("", CIRCLE)
+    stranger = storage.open(STRANGER)
+    client = raw(stranger)
+    for number in range(9):
+        name = f"syft_datasite#0.1.{number}#{OWNER}#inbox#{STRANGER}"
+        double = client.files().create(body={"name": name, "mimeType": "application/vnd.google-apps.folder"}).execute()
+        given = {"type": "user", "role": "writer", "emailAddress": OWNER}
+        client.permissions().create(fileId=double["id"], body=given, sendNotificationEmail=False).execute()
+    monkeypatch.setattr("syftd.transport.drive.layout.PAGE", 2)
+    monkeypatch.setattr(Folders.find, "__defaults__", (4,))
+    listing = owner.list("", CIRCLE)
+    assert refs_of(listing) == {PROPOSAL.format(1)}
+    assert {PROPOSALS, EVENTS} <= {opened.box for opened in listing.opened}
 
 
 def test_a_box_that_is_unshared_is_gone_and_takes_nobody_elses_mail_with_it(

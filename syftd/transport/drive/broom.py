@@ -91,7 +91,7 @@ class Broom:
         """Deletes what we told and its reader has taken out of the box: it is of no use to anybody any more."""
         for item in taken:
             self._contents.removed(item.id)
-        answers = self._service.each("edit", "removing what was read", [deleting(i.id, self._service.drive) for i in taken])
+        answers = self._service.each("edit", "removing what was read", [deleting(item.id) for item in taken])
         for item, answer in zip(taken, answers, strict=True):
             if isinstance(answer, TransportError) and not isinstance(answer, Gone):
                 # The daily sweep finds it again.

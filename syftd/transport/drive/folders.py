@@ -21,7 +21,7 @@ from syftd.transport.drive.permissions import Permissions
 from syftd.transport.drive.service import BuildPage, Service
 from syftd.transport.mailbox import Box
 
-MOST_FOLDERS: Final = 20_000
+MOST_FOLDERS: Final = 10_000
 _log = logger("drive")
 
 
@@ -63,7 +63,8 @@ class Folders:
         if listed is None and self._look_for_root(doubles):
             listed = self._listed_root()
         root = self._root
-        boxes = self.find(names.boxes_query(), "looking for boxes")
+        # Anybody can share any number of folders with us: that must not keep us from those whom we know.
+        boxes = self.find(names.boxes_query(), "looking for boxes", cut=True)
         found = {item.id: item for item in (*boxes, *(listed or ())) if not item.trashed}
         with self._lock:
             known = {item.id: item for items in self.boxes.values() for item in items}
@@ -93,13 +94,16 @@ class Folders:
             self.doubles = tuple(doubles)
             self._looked = True
 
-    def find(self, query: str, what: str, most: int = MOST_FOLDERS) -> list[Item]:
-        """Everything that a query finds, all pages of it."""
+    def find(self, query: str, what: str, most: int = MOST_FOLDERS, *, cut: bool = False) -> list[Item]:
+        """Everything that a query finds, all pages of it. More than `most` things raise Permanent, or are `cut` off."""
         found: list[Item] = []
         for page, answer in self._service.pages(what, "files", self.listing(query)):
             found += [item for told in page if (item := item_of(told)) is not None]
             if answer.get("incompleteSearch"):
                 _log.warning("Drive did not search everywhere", query=query)
+            if len(found) > most and cut:
+                _log.warning("more than is read", what=what, most=most)
+                break
             if len(found) > most:
                 raise Permanent(f"{what}: more than {most} things were found", "Remove what is not needed there.")
         return found
@@ -234,8 +238,8 @@ class Folders:
             if self._root is None:
                 self._patiently(self._look_for_root)
             if self._root is None:
-                # In a shared drive everything has a parent; in My Drive none is given, as the network does.
-                self._root = self._make(names.ROOT, self._service.drive)
+                # No parent is given, as the network does: it lies at the top of My Drive.
+                self._root = self._make(names.ROOT, "")
             return self._root
 
     def _look_for_root(self, doubles: list[str] | None = None) -> bool:
@@ -312,7 +316,7 @@ class Folders:
     def delete(self, id: str, name: str) -> None:
         """Removes something of ours for good; gone already is success."""
         try:
-            self._service.call("edit", f"removing {name}", deleting(id, self._service.drive))
+            self._service.call("edit", f"removing {name}", deleting(id))
         except Gone:
             pass  # That is what was wanted.
 
@@ -331,10 +335,6 @@ def getting(id: str) -> Callable[[Any], Any]:
     return lambda service: service.files().get(fileId=id, fields=names.SHARED_FIELDS, supportsAllDrives=True)
 
 
-def deleting(id: str, drive: str = "") -> Callable[[Any], Any]:
-    """A request to remove something of ours. In a shared drive only its managers may do that, so it goes to the trash."""
-    if drive:
-        return lambda service: service.files().update(
-            fileId=id, body={"trashed": True}, supportsAllDrives=True, fields="id"
-        )
+def deleting(id: str) -> Callable[[Any], Any]:
+    """A request to remove something of ours for good."""
     return lambda service: service.files().delete(fileId=id, supportsAllDrives=True)

@@ -23,8 +23,11 @@ from syftd.transport.drive.service import Service
 from syftd.transport.layout import BOX_PREFIX, is_object_name
 from syftd.transport.mailbox import Box, Listing, Opened, Ref
 
-MAX_BOX_OBJECTS: Final = 100_000
+MAX_BOX_OBJECTS: Final = 20_000
 """More than this in one group of boxes is not read in one poll; the listing then says whose mail is not all there."""
+
+MAX_CHANGE_PAGES: Final = 50
+"""So many pages of changes are read in one poll; the next one goes on where it ended."""
 
 AGAIN_AFTER: Final = (5.0, 20.0, 60.0, 180.0)
 """Seconds after the first listing of a process at which the boxes are listed again; see above."""
@@ -168,12 +171,14 @@ class Lister:
                 includeItemsFromAllDrives=True, fields=fields,
             )  # fmt: skip
 
-        for page, answer in self._service.pages("asking for changes", "changes", build):
+        for number, (page, answer) in enumerate(self._service.pages("asking for changes", "changes", build), start=1):
             for change in page:
                 id = str(change.get("fileId", ""))
                 item = None if change.get("removed") else item_of(change.get("file") or {})
                 found.told[id] = item if item is not None and not item.trashed else None
-            found.token = str(answer.get("newStartPageToken") or found.token)
+            found.token = str(answer.get("newStartPageToken") or answer.get("nextPageToken") or found.token)
+            if number >= MAX_CHANGE_PAGES:
+                break
         return found
 
     def _take(

@@ -187,6 +187,17 @@ class DriveMailbox:
             users = {**item.users, reader: ("", "reader")}
             self._contents.put(box, _with_users(item, users))
 
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Takes back what `admit` has given."""
+        layout.require_owner(box, self.me)
+        self._require_account()
+        items = [item for name in names for item in self._contents.all_of(box, name)]
+        missing = [name for name in names if self._contents.get(box, name) is None]
+        items += [item for name in missing if (item := self._look_for(Ref(box, name, -1, self.name))) is not None]
+        self._permissions.revoke(items, reader)
+        for item in items:
+            self._contents.put(box, _with_users(item, {who: how for who, how in item.users.items() if who != reader}))
+
     # -- boxes -----------------------------------------------------------------------------------------------------
 
     def share(self, box: Box) -> None:

@@ -42,16 +42,14 @@ class LoggedIn(Protocol):
 class Service:
     """Google Drive for one account. Safe to use from any thread: each has a client, and a connection, of its own.
 
-    `endpoint` is the address of another server that speaks the same interface; '' means Google. `drive` is the id of a
-    shared drive, '' for My Drive.
+    `endpoint` is the address of another server that speaks the same interface; '' means Google.
     """
 
     def __init__(
-        self, login: LoggedIn, clock: Clock, random: Random, *, endpoint: str = "", drive: str = "", share: float = 0.5,
+        self, login: LoggedIn, clock: Clock, random: Random, *, endpoint: str = "", share: float = 0.5,
         tries: int = TRIES,
     ) -> None:  # fmt: skip
         self.governor = Governor(clock, share)
-        self.drive = drive
         self._login = login
         self._clock = clock
         self._endpoint = endpoint.rstrip("/")
