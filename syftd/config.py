@@ -33,8 +33,9 @@ Seconds = Annotated[float, Gt(0), Le(10 * 365 * 86400)]
 class TransportSettings:
     """One way for messages to travel. `peers` empty means: for everybody.
 
-    A folder has a `path` and may be `trusted`; Google Drive may have a `drive_endpoint` (another server than Google's)
-    and a `quota_share`, the part of the account's quota that may be used.
+    A folder has a `path` and may be `trusted`; Google Drive may have a `drive_endpoint` (another server than Google's),
+    a `quota_share`, the part of the account's quota that may be used, and a `drive_id`, a shared drive, which may be
+    `trusted` like a folder.
     """
 
     __pydantic_config__ = _STRICT
@@ -44,12 +45,13 @@ class TransportSettings:
     trusted: bool = False
     peers: tuple[Email, ...] = ()
     drive_endpoint: str = ""
+    drive_id: str = ""
     quota_share: Annotated[float, Gt(0), Le(1)] = 0.5
 
     @property
     def carries_private(self) -> bool:
         """Whether content that not everybody may read may travel this way."""
-        return self.kind == "gdrive" or self.trusted
+        return self.trusted or (self.kind == "gdrive" and not self.drive_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ _SECTIONS: Final[dict[str, Any]] = {"sync": SyncSettings, "jobs": JobSettings, "
 _TOP: Final = ("email", "data", "transport", *_SECTIONS)
 _KEYS: Final = ("email", "data", *(f"{name}.{item.name}" for name, kind in _SECTIONS.items() for item in fields(kind)))
 _TRANSPORT_KEYS: Final = tuple(item.name for item in fields(TransportSettings))
-_ONLY: Final = {"path": "folder", "trusted": "folder", "drive_endpoint": "gdrive", "quota_share": "gdrive"}
+_ONLY: Final = {"path": "folder", "drive_endpoint": "gdrive", "drive_id": "gdrive", "quota_share": "gdrive"}
 """The kind of transport that alone has a key."""
 TRANSPORT_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
 """What a transport may be called: files are named after it."""
@@ -244,6 +246,11 @@ def _name_transports(path: Path, given: dict[str, Any]) -> None:
                     f"{path}: a transport of kind “{item['kind']}” has no “{key}” (block {position})",
                     f"Remove that line; “{key}” is for kind “{_ONLY[key]}”.",
                 )
+        if item.get("kind") == "gdrive" and "trusted" in item and not item.get("drive_id"):
+            raise UserError(
+                f"{path}: “trusted” is for folders and shared drives (transport {position})",
+                "Remove that line: on Google Drive everybody has folders of their own, which only the two parties see.",
+            )
         if item.get("kind") in _ONLY.values():
             item.setdefault("name", item["kind"])
     names = [item.get("name", "folder") for item in listed]
@@ -315,6 +322,11 @@ def _converted(given: dict[str, Any], origins: Mapping[str, str]) -> dict[str, A
                 )
             if "drive_endpoint" in block:
                 block["drive_endpoint"] = endpoint(str(block["drive_endpoint"]))
+            if not re.fullmatch(r"[A-Za-z0-9_-]{0,128}", str(block.get("drive_id", "")), re.ASCII):
+                raise UserError(
+                    f"“{block['drive_id']}” is not the id of a shared drive",
+                    "Open the drive in a browser: its id is the last part of the address.",
+                )
             if not TRANSPORT_NAME.fullmatch(str(block.get("name", "folder"))):
                 raise UserError(
                     f"“{block['name']}” cannot be the name of a transport", "Use up to 64 letters, digits, “-”, “_” and “.”."

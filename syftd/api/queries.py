@@ -145,7 +145,9 @@ class Queries:
         if not used:
             return "none (no transport reaches them)" if self._transports else "unsealed"
         words = [
-            "Google Drive" if one.kind == "gdrive" else ("" if one.trusted else "un") + f"trusted {one.kind}"
+            "Google Drive"
+            if one.kind == "gdrive" and not one.drive_id
+            else ("" if one.trusted else "un") + f"trusted {'shared drive' if one.kind == 'gdrive' else one.kind}"
             for one in used
         ]
         told = ", ".join(dict.fromkeys(words))

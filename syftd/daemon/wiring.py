@@ -413,7 +413,7 @@ def _mailbox(settings: TransportSettings, me: Email, places: Places) -> Mailbox:
 
         return DriveMailbox(
             me, token_file(places.state, settings.name), name=settings.name, endpoint=settings.drive_endpoint,
-            share=settings.quota_share,
+            drive=settings.drive_id, share=settings.quota_share, carries_private=settings.carries_private,
         )  # fmt: skip
     return FolderMailbox(settings.path, me, trusted=settings.trusted, name=settings.name)
 

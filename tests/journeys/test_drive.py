@@ -10,7 +10,7 @@ import pytest
 
 from tests.drive_emulator import DriveEmulator
 from tests.journeys.conftest import OWNER, RESEARCHER
-from tests.journeys.daemons import Daemon, befriend
+from tests.journeys.daemons import Daemon, befriend, wait_until
 
 
 class DriveDaemon(Daemon):
@@ -104,3 +104,13 @@ def test_a_login_that_ends_is_one_problem_and_the_next_login_ends_it(
     owner.cli("login", "--token-file", str(place / "owner.token.json"))
     researcher.sees(OWNER, "public/waiting.txt", "sent after the next login")
     owner.healed_of("transport", "gdrive")
+
+
+def test_a_daemon_ends_at_once_while_drive_does_not_answer(emulator: DriveEmulator, place: Path) -> None:
+    with DriveDaemon(place / "owner", OWNER, emulator.url) as owner:
+        owner.wait_for(lambda: emulator.stats()["by_user"].get(OWNER, {}).get("drive.changes.list", 0) > 1, 30, "a poll")
+        emulator.inject({"match": {"user": OWNER}, "action": {"stall_ms": 60_000}})
+        before = emulator.stats()["requests"]
+        wait_until(lambda: emulator.stats()["requests"] > before, 20, "a call that is not answered")
+        assert owner.stop(timeout=10.0) == 0
+        emulator.inject()

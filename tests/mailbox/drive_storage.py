@@ -59,11 +59,13 @@ class DriveStorage:
         self._during(put, {"match": {"method": "drive.files.create"}, "action": {"reset": True}})
 
     def lose_reply(self, mailbox: Mailbox, put: Callable[[], object]) -> None:
-        # Every answer is lost, also those to the repetitions, and what then asks for the file finds nobody.
+        # Every answer is lost, also those to the repetitions, and whoever then asks for the file finds nobody.
+        assert isinstance(mailbox, DriveMailbox)
+        folders = "|".join(item.id for items in mailbox._folders.boxes.values() for item in items)
         self._during(
             put,
             {"match": {"method": "drive.files.create"}, "action": {"reset": True, "when": "after"}},
-            {"match": {"method": "drive.files.get"}, "action": {"reset": True}},
+            {"match": {"method": "drive.files.get", "path": f"/files/(?!{folders})"}, "action": {"reset": True}},
         )
 
     def lock(self, mailbox: Mailbox, party: Email) -> None:
@@ -76,7 +78,7 @@ class DriveStorage:
             }
             for items in stranger._folders.boxes.values()
             for item in items
-            if item.owner == party
+            if stranger._folders.owner_of(item) == party
         ]
         self.emulator.inject(*self.faults, *rules)
 

@@ -10,6 +10,7 @@ from zlib import crc32
 import pytest
 
 from syftd.errors import Gone
+from syftd.names import Email
 from syftd.transport.drive.mailbox import DriveMailbox
 from syftd.transport.mailbox import Ref, inbox
 from tests.drive_emulator import DriveEmulator
@@ -109,3 +110,50 @@ class TestLaggingDrive(DriveSuite):
         yield storage
         storage.close()
         emulator.configure(list_lag_listings=0)
+
+
+class SharedDriveStorage(DriveStorage):
+    """A shared drive of which everybody in the suite is a member."""
+
+    drive = ""
+
+    def open(self, me: Email, **more: Any) -> DriveMailbox:
+        if not self.drive:
+            self.drive = self._made()
+        return super().open(me, drive=self.drive, **more)
+
+    def _made(self) -> str:
+        client = super().open(STRANGER)._service._client()
+        drive: str = client.drives().create(requestId="one", body={"name": "Ours"}).execute()["id"]
+        for member in (OWNER, SCIENTIST):
+            given = {"type": "user", "role": "fileOrganizer", "emailAddress": member}
+            client.permissions().create(
+                fileId=drive, body=given, supportsAllDrives=True, sendNotificationEmail=False
+            ).execute()
+        return drive
+
+
+class TestSharedDrive(DriveSuite):
+    @pytest.fixture
+    def storage(self, emulator: DriveEmulator, tmp_path: Path) -> Iterator[DriveStorage]:
+        emulator.reset()
+        storage = SharedDriveStorage(emulator, tmp_path)
+        yield storage
+        storage.close()
+        assert storage.violations() == {"client": [], "emulator": []}
+
+
+def test_a_shared_drive_vouches_for_nobody_and_members_remove_what_they_handled(emulator: DriveEmulator, tmp_path: Path) -> None:
+    emulator.reset()
+    storage = SharedDriveStorage(emulator, tmp_path)
+    owner, scientist = storage.open(OWNER), storage.open(SCIENTIST)
+    assert not owner.capabilities.authenticates_sender and not owner.capabilities.creator_owns
+    scientist.share(PROPOSALS)
+    cursor = scientist.list("", CIRCLE).cursor
+    scientist.put(PROPOSALS, MESSAGE, b"x", private=True)
+    cursor = scientist.list(cursor, CIRCLE).cursor
+    (ref,) = owner.list("", CIRCLE).refs
+    owner.remove(ref)
+    assert [gone.name for gone in scientist.list(cursor, CIRCLE).gone] == [MESSAGE]
+    storage.close()
+    assert storage.violations() == {"client": [], "emulator": []}

@@ -29,6 +29,9 @@ class Folders:
     """Where everything lies. `patience` in seconds: before something is made because a listing did not show it, the
     listing is made once more after that time, since listings on Drive may be late."""
 
+    drive = ""
+    """The id of the shared drive that everything lies in, '' for My Drive."""
+
     def __init__(self, service: Service, me: Email, ids: Ids, permissions: Permissions, patience: float) -> None:
         self.boxes: dict[Box, tuple[Item, ...]] = {}
         """The folders of every box that we know of, the one that counts first."""
@@ -63,6 +66,7 @@ class Folders:
         if listed is None and self._look_for_root(doubles):
             listed = self._listed_root()
         root = self._root
+        self.look_at_people()
         # Anybody can share any number of folders with us: that must not keep us from those whom we know.
         boxes = self.find(names.boxes_query(), "looking for boxes", cut=True)
         found = {item.id: item for item in (*boxes, *(listed or ())) if not item.trashed}
@@ -77,10 +81,18 @@ class Folders:
             box = self.box_of(item)
             if box is not None:
                 grouped.setdefault(box, []).append(item)
-            elif root is not None and root.id in item.parents and item.owner in (self._me, None):
+            elif root is not None and root.id in item.parents and self.owner_of(item) == self._me:
                 if item.name in own:
                     doubles.append(f"there are several {item.name} in your folder SyftBox; the oldest is used")
                 own.setdefault(item.name, item)
+        with self._lock:
+            # What other threads have made since it was asked for is there as well.
+            added = [item for items in self.boxes.values() for item in items if item.id not in {**known, **found}]
+            own = {**{name: item for name, item in self.own.items() if name not in mine}, **own}
+        for item in added:
+            box = self.box_of(item)
+            if box is not None:
+                grouped.setdefault(box, []).append(item)
         for box, items in grouped.items():
             items.sort(key=lambda item: (layout.preference(item.name), item.age))
             if len(items) > 1:
@@ -140,10 +152,21 @@ class Folders:
 
     def box_of(self, item: Item) -> Box | None:
         """The box of ours or for us that a folder is, None when it is none."""
-        if not item.is_folder or item.trashed or item.owner is None:
+        owner = self.owner_of(item)
+        if not item.is_folder or item.trashed or owner is None:
             return None
-        box = layout.box_of(item.name, item.owner)
+        box = layout.box_of(item.name, owner)
         return box if box is not None and self._me in (box.datasite, box.peer) else None
+
+    def owner_of(self, item: Item) -> Email | None:
+        """Whose a thing is: whom it speaks for."""
+        return item.owner
+
+    def look_at_people(self) -> None:
+        """In My Drive everything says whose it is."""
+
+    def note(self, item: Item) -> None:
+        """Takes up a folder of which the changes tell, if it is one that says whose other things are."""
 
     # -- boxes -----------------------------------------------------------------------------------------------------
 
@@ -165,11 +188,14 @@ class Folders:
             return tuple(item.id for item in self.boxes.get(box, ()))
 
     def _look_for(self, box: Box) -> tuple[Item, ...]:
-        found = self.find(names.box_query(box.datasite, box.kind, box.peer), f"looking for the {box.kind} of {box.owner}")
-        for item in found:
+        for item in self.find_box(box):
             self.add(item)
         with self._lock:
             return self.boxes.get(box, ())
+
+    def find_box(self, box: Box) -> list[Item]:
+        """Asks Drive for the folders of a box."""
+        return self.find(names.box_query(box.datasite, box.kind, box.peer), f"looking for the {box.kind} of {box.owner}")
 
     def add(self, item: Item) -> Box | None:
         """Takes up a folder that turned out to be there; the box that it is, if it is one."""
@@ -207,12 +233,13 @@ class Folders:
                 root = self.root()
                 items = self._look_for(box) or (self._patiently(lambda: self._look_for(box)))
             if not items:
-                item = self._make(layout.folder_name(box), root.id)
+                item = self.make(layout.folder_name(box), root.id)
                 self.add(item)
                 items = (item,)
             # One mail tells the other party that we ask; more would only be noise.
-            self._permissions.grant(items[0], other, "writer", notify=box.kind == "inbox")
-            self.add(_used_by(items[0], other, "writer"))
+            if not self.drive:
+                self._permissions.grant(items[0], other, "writer", notify=box.kind == "inbox")
+                self.add(_used_by(items[0], other, "writer"))
 
     def close(self, box: Box) -> None:
         """Removes a box of ours with everything of ours in it; one that is gone already is success."""
@@ -238,12 +265,19 @@ class Folders:
             if self._root is None:
                 self._patiently(self._look_for_root)
             if self._root is None:
-                # No parent is given, as the network does: it lies at the top of My Drive.
-                self._root = self._make(names.ROOT, "")
+                self._root = self.make_root()
             return self._root
 
+    def make_root(self) -> Item:
+        """Makes the folder that holds everything of ours. No parent is given, as the network does: it lies at the top."""
+        return self.make(names.ROOT, "")
+
+    def find_roots(self) -> list[Item]:
+        """Asks Drive for the folder that holds everything of ours; there may be several."""
+        return self.find(names.root_query(), "looking for the folder SyftBox")
+
     def _look_for_root(self, doubles: list[str] | None = None) -> bool:
-        found = [item for item in self.find(names.root_query(), "looking for the folder SyftBox") if item.is_folder]
+        found = [item for item in self.find_roots() if item.is_folder]
         if found:
             self._root = min(found, key=lambda item: item.age)
         if len(found) > 1 and doubles is not None:
@@ -280,7 +314,7 @@ class Folders:
                 found = min(
                     self.find(names.named_query(name, root.id), f"looking for {name}"), key=lambda i: i.age, default=None
                 )
-                found = found or self._make(name, root.id)
+                found = found or self.make(name, root.id)
                 self.keep(found)
             return found
 
@@ -294,7 +328,7 @@ class Folders:
 
     # -- making and removing ---------------------------------------------------------------------------------------
 
-    def _make(self, name: str, parent: str) -> Item:
+    def make(self, name: str, parent: str) -> Item:
         """Makes a folder, once however often it is tried."""
         id = self._ids.take()
         body: dict[str, Any] = {"id": id, "name": name, "mimeType": names.FOLDER}
@@ -316,9 +350,13 @@ class Folders:
     def delete(self, id: str, name: str) -> None:
         """Removes something of ours for good; gone already is success."""
         try:
-            self._service.call("edit", f"removing {name}", deleting(id))
+            self._service.call("edit", f"removing {name}", self.removing(id))
         except Gone:
             pass  # That is what was wanted.
+
+    def removing(self, id: str) -> Callable[[Any], Any]:
+        """A request to remove something."""
+        return deleting(id)
 
     def _patiently(self, look: Callable[[], Any]) -> Any:
         """Looks once more after a while."""

@@ -164,11 +164,12 @@ class Lister:
         fields = f"nextPageToken,newStartPageToken,changes(fileId,removed,file({names.SHARED_FIELDS}))"
 
         begin = token
+        within = {"driveId": self._folders.drive} if self._folders.drive else {}
 
         def build(service: Any, token: str | None) -> Any:
             return service.changes().list(
                 pageToken=token or begin, pageSize=names.PAGE, spaces="drive", includeRemoved=True, supportsAllDrives=True,
-                includeItemsFromAllDrives=True, fields=fields,
+                includeItemsFromAllDrives=True, fields=fields, **within,
             )  # fmt: skip
 
         for number, (page, answer) in enumerate(self._service.pages("asking for changes", "changes", build), start=1):
@@ -190,6 +191,8 @@ class Lister:
         for id, item in after.told.items():
             before = self._folders.by_id.get(id)
             box = None
+            if item is not None and item.is_folder:
+                self._folders.note(item)
             if item is not None and item.is_folder and item.name.startswith(BOX_PREFIX):
                 box = self._folders.add(item)
             if before is not None and box != before:
@@ -250,8 +253,9 @@ class Lister:
         return tuple(Opened(box, items[0].id) for box, items in boxes.items() if box.owner != self._me)
 
     def _start(self) -> str:
+        within = {"driveId": self._folders.drive} if self._folders.drive else {}
         answer = self._service.call(
-            "read", "asking where changes begin", lambda s: s.changes().getStartPageToken(supportsAllDrives=True)
+            "read", "asking where changes begin", lambda s: s.changes().getStartPageToken(supportsAllDrives=True, **within)
         )
         try:
             return str(answer["startPageToken"])

@@ -28,6 +28,7 @@ from syftd.transport.drive.ids import Ids
 from syftd.transport.drive.listing import Lister
 from syftd.transport.drive.permissions import Permissions
 from syftd.transport.drive.service import TRIES, Service
+from syftd.transport.drive.shared import SharedFolders
 from syftd.transport.mailbox import Box, Capabilities, Listing, Ref, Watch
 
 MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
@@ -40,6 +41,9 @@ class DriveMailbox:
     `share` is the part of the account's quota that may be used; `endpoint` another server than Google's. Seconds:
     `patience` before something is made that a listing did not show, `archive_patience` for which moves into the archive
     may wait to be done together. `carries_private` False refuses what not everybody may read.
+
+    With `drive`, the id of a shared drive, everything lies there: no service says then who wrote what, every member reads
+    everything, and whoever handles an object may remove it.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class DriveMailbox:
         *,
         name: str = "gdrive",
         endpoint: str = "",
+        drive: str = "",
         share: float = 0.5,
         carries_private: bool = True,
         patience: float = 1.0,
@@ -65,7 +70,11 @@ class DriveMailbox:
         )
         self._ids = Ids(self._service)
         self._permissions = Permissions(self._service)
-        self._folders = Folders(self._service, me, self._ids, self._permissions, patience)
+        self._folders: Folders = (
+            SharedFolders(self._service, me, self._ids, self._permissions, patience, drive)
+            if drive
+            else Folders(self._service, me, self._ids, self._permissions, patience)
+        )
         self._contents = Contents()
         self._lister = Lister(self._service, self._folders, self._contents, me, name, clock)
         self._broom = Broom(self._service, self._folders, self._contents, me, clock, archive_patience)
@@ -77,12 +86,12 @@ class DriveMailbox:
             cursor=True,
             push=False,
             max_object=MAX_OBJECT_BYTES,
-            authenticates_sender=True,
+            authenticates_sender=not drive,
             carries_private=carries_private,
-            creator_owns=True,
+            creator_owns=not drive,
             min_poll=MIN_POLL_SECONDS,
             tells_removal=True,
-            keeps_contacts=True,
+            keeps_contacts=not drive,
         )
 
     @property
@@ -125,7 +134,7 @@ class DriveMailbox:
         taken, self._lister.taken = self._lister.taken, []
         if taken:
             self._broom.delete(taken)
-        if listing.complete:
+        if listing.complete and not self._folders.drive:
             self._broom.sweep()
         return listing
 
@@ -137,6 +146,8 @@ class DriveMailbox:
         self._require_account()
         # A profile is replaced in place, so what was known of it may be an earlier one.
         known = None if ref.box.kind == "profile" else self._contents.get(ref.box, ref.name)
+        if known is not None and self._folders.drive and not self._still_there(known):
+            known = None  # In a shared drive what was removed lies in the trash, where it can be read.
         if known is not None:
             try:
                 return self._download(known, offset, length)
@@ -163,7 +174,7 @@ class DriveMailbox:
                 found = self._look_for(ref)
                 items = self._contents.all_of(ref.box, ref.name) if found is not None else []
             for item in items:
-                if written_by(item, self.me):
+                if written_by(item, self.me) or self._folders.drive:
                     self._folders.delete(item.id, item.name)
                     self._contents.removed(item.id)
                 else:
@@ -175,6 +186,8 @@ class DriveMailbox:
         for name in names:
             layout.require_object_name(box, name)
         self._require_account()
+        if self._folders.drive:
+            return  # Every member reads everything.
         items: list[Item] = []
         for name in names:
             item = self._look_for(Ref(box, name, -1, self.name))
@@ -191,6 +204,8 @@ class DriveMailbox:
         """Takes back what `admit` has given."""
         layout.require_owner(box, self.me)
         self._require_account()
+        if self._folders.drive:
+            return
         items = [item for name in names for item in self._contents.all_of(box, name)]
         missing = [name for name in names if self._contents.get(box, name) is None]
         items += [item for name in missing if (item := self._look_for(Ref(box, name, -1, self.name))) is not None]
@@ -228,7 +243,7 @@ class DriveMailbox:
             self._folders.close(box)
             other = box.other(self.me)
             version = self._folders.own_item(layout.PROFILE_NAME)
-            if version is not None and other not in self._folders.readers():
+            if version is not None and not self._folders.drive and other not in self._folders.readers():
                 self._permissions.revoke([version], other)
                 users = {email: given for email, given in version.users.items() if email != other}
                 self._folders.keep(_with_users(version, users))
@@ -254,6 +269,9 @@ class DriveMailbox:
             if not known.holds(digest, hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content)):
                 raise Exists(f"{name} in the {box.kind} of {box.owner} holds other bytes already")
             return
+        if self._folders.drive and not self._open(folder):
+            self._folders.drop(folder)
+            raise Gone(f"the {box.kind} box of {box.owner} is not on the shared drive any more")
         key = (box, name, digest)
         with self._lock:
             id = self._reserved.get(key)
@@ -319,6 +337,8 @@ class DriveMailbox:
                     self._let_read(version, reader)
 
     def _let_read(self, version: Item, reader: Email) -> None:
+        if self._folders.drive:
+            return
         self._permissions.grant(version, reader, "reader")
         self._folders.keep(_with_users(version, {**version.users, reader: ("", "reader")}))
 
@@ -354,7 +374,9 @@ class DriveMailbox:
         """Looks on Drive for an object that this process does not know."""
         box, name = ref.box, ref.name
         found: Sequence[Item]
-        if box.kind == "profile":
+        if self._folders.drive and box.kind in ("blobs", "profile"):
+            found = self._in_place(box, name)
+        elif box.kind == "profile":
             found = self._profile(box.owner, name)
         elif box.kind == "blobs":
             known = self._contents.get(box, name)
@@ -377,7 +399,8 @@ class DriveMailbox:
                     return None
             found = self._named(name, folders)
         for item in found:
-            if not item.is_folder and (box.kind in ("inbox", "outbox") or item.owner == box.owner):
+            theirs = self._folders.drive or box.kind in ("inbox", "outbox") or item.owner == box.owner
+            if not item.is_folder and theirs:
                 self._contents.put(box, item)
         return self._contents.get(box, name)
 
@@ -390,6 +413,18 @@ class DriveMailbox:
             except Gone:
                 self._folders.drop(folder)
         return found
+
+    def _in_place(self, box: Box, name: str) -> Sequence[Item]:
+        """A chunk or a version file in somebody's place on the shared drive."""
+        assert isinstance(self._folders, SharedFolders)
+        place = self._folders.place(box.owner)
+        if place is None:
+            self._folders.look_at_people()
+            place = self._folders.place(box.owner)
+        if place is None or box.kind == "profile":
+            return () if place is None else self._named(name, (place,))
+        folders = self._folders.find(names.named_query(layout.BLOBS_FOLDER, place), f"looking for chunks of {box.owner}")
+        return self._named(name, tuple(folder.id for folder in folders if folder.is_folder))
 
     def _profile(self, owner: Email, name: str) -> Sequence[Item]:
         if owner == self.me:
@@ -409,6 +444,14 @@ class DriveMailbox:
             self._contents.forget(item.id)
             return False
         return True
+
+    def _open(self, folder: str) -> bool:
+        """Whether a folder is not in the trash, where things could still be put into it."""
+        try:
+            now = item_of(self._service.call("read", "looking at a folder", getting(folder)))
+        except Gone:
+            return False
+        return now is not None and not now.trashed
 
     def _download(self, item: Item, offset: int, length: int | None) -> bytes:
         if item.size > MAX_OBJECT_BYTES:

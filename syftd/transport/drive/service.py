@@ -169,6 +169,7 @@ class Service:
         with self._lock:
             connections = [connection for http in self._https for connection in list(http.connections.values())]
         for connection in connections:
+            connection.connect = _closed  # The library would connect anew by itself.
             sock = getattr(connection, "sock", None)
             try:
                 if sock is not None:
@@ -188,6 +189,8 @@ class Service:
     # -- clients ---------------------------------------------------------------------------------------------------
 
     def _client(self) -> Any:
+        if self._closing.is_set():
+            raise Transient("Google Drive is being closed")
         credentials = self._login.credentials()
         known = getattr(self._local, "client", None)
         if known is not None and known[0] is credentials:
@@ -216,15 +219,21 @@ class Service:
     def _described(self) -> dict[str, Any]:
         """The description of the interface as the endpoint gives it: with its own address in it."""
         with self._lock:
-            if self._document is None:
-                from googleapiclient.http import build_http
+            known = self._document
+        if known is None:
+            from googleapiclient.http import build_http
 
-                address = f"{self._endpoint}/discovery/v1/apis/drive/v3/rest"
-                response, content = build_http().request(address)
-                if response.status != 200:
-                    raise Transient(f"{address} does not describe a Drive (HTTP {response.status})")
-                self._document = json.loads(content)
-            return self._document
+            bare = build_http()
+            with self._lock:
+                self._https.append(bare)
+            address = f"{self._endpoint}/discovery/v1/apis/drive/v3/rest"
+            response, content = bare.request(address)
+            if response.status != 200:
+                raise Transient(f"{address} does not describe a Drive (HTTP {response.status})")
+            known = json.loads(content)
+            with self._lock:
+                self._document = known
+        return known
 
     # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -249,3 +258,7 @@ class Service:
                 return False
             return self._retries.again(attempt - 1) and not self._closing.wait(error.after)
         return isinstance(error, Transient) and self._retries.again(attempt - 1)
+
+
+def _closed() -> None:
+    raise OSError("Google Drive is being closed")

@@ -230,7 +230,9 @@ def test_chunks_that_vanished_are_brought_up_again_for_who_asks(
     judge.at_rest()
 
 
-def test_a_chunk_is_opened_to_those_who_are_told_of_it_and_closed_when_that_is_taken_back(world: World, ada: Site, bob: Site) -> None:
+def test_a_chunk_is_opened_to_those_who_are_told_of_it_and_closed_when_that_is_taken_back(
+    world: World, ada: Site, bob: Site
+) -> None:
     world.hub.admits = True
     cy = world.site("cy")
     world.befriend(ada, cy)
