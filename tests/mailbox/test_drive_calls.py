@@ -4,7 +4,9 @@ boxes that vanish, and the folders that the network's other programs expect."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -446,6 +448,52 @@ def test_a_large_upload_goes_on_where_it_broke_off(storage: DriveStorage, owner:
     sent = storage.emulator.stats()["bytes_in"] - before
     assert owner.get(refs(owner)[0]) == content
     assert sent < len(content) * 1.5, "it did not begin anew"
+
+
+def test_a_large_download_goes_on_where_it_broke_off(
+    storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syftd.transport.drive.transfer.DOWN_PIECE", 1024 * 1024)
+    content = bytes(range(256)) * (6 * 4096)
+    scientist.put(PROPOSALS, MESSAGE, content, private=True)
+    (ref,) = refs(owner)
+    storage.emulator.inject(
+        {"match": {"path": "alt=media", "nth": 3}, "action": {"truncate": 0.5}},
+        {"match": {"path": "alt=media", "nth": 5}, "action": {"reset": True}},
+    )
+    with Spent(storage, OWNER) as spent:
+        assert owner.get(ref) == content
+    assert spent.calls["files.get"] <= 6 + 2
+    assert owner.get(ref, 1_500_000, 2_000_000) == content[1_500_000:3_500_000]
+
+
+def test_edits_of_one_things_permissions_never_run_beside_each_other(
+    storage: DriveStorage, scientist: DriveMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scientist.share(profile(SCIENTIST))
+    scientist.put(profile(SCIENTIST), PROFILE_NAME, b"{}", private=False, replace=True)
+    running, most, count = set[str](), list[int](), threading.Lock()
+    call = scientist._service.call
+
+    def counted(cost: Any, what: str, build: Any) -> Any:
+        if PROFILE_NAME not in what or "sharing" not in what:
+            return call(cost, what, build)
+        with count:
+            running.add(what)
+            most.append(len(running))
+        try:
+            return call(cost, what, build)
+        finally:
+            with count:
+                running.discard(what)
+
+    monkeypatch.setattr(scientist._service, "call", counted)
+    people = [Email(f"reader{number}@example.org") for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda one: scientist.share(outbox(one, SCIENTIST)), people))
+    assert len(most) == 6 and max(most) == 1
+    (version,) = files(scientist, f"name='{PROFILE_NAME}'")
+    assert {given["emailAddress"] for given in version["permissions"]} == {SCIENTIST, OWNER, *people}
 
 
 def test_a_storm_of_refusals_is_met_with_few_calls(storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox) -> None:
