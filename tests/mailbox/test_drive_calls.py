@@ -496,6 +496,58 @@ def test_edits_of_one_things_permissions_never_run_beside_each_other(
     assert {given["emailAddress"] for given in version["permissions"]} == {SCIENTIST, OWNER, *people}
 
 
+def test_what_was_stored_without_an_answer_is_removed_although_no_listing_shows_it(
+    storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox
+) -> None:
+    ref = Ref(PROPOSALS, MESSAGE, -1, "gdrive")
+    scientist.put(PROPOSALS, PROPOSAL.format(0), b"so that the box is known", private=True)
+    storage.lose_reply(scientist, lambda: scientist.put(PROPOSALS, MESSAGE, b"taken back", private=True))
+    storage.emulator.configure(list_lag_listings=50)
+    try:
+        scientist.remove(ref)
+    finally:
+        storage.emulator.configure(list_lag_listings=0)
+    assert files(scientist, f"name='{MESSAGE}'") == []
+    assert refs_of(owner.list("", CIRCLE)) == {PROPOSAL.format(0)}
+
+
+def test_a_full_storage_keeps_nobodys_mail_away(storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox) -> None:
+    scientist.put(PROPOSALS, PROPOSAL.format(1), b"x", private=True)
+    storage.emulator.inject(
+        {"match": {"user": OWNER, "http": "POST"}, "action": {"error": "storageQuotaExceeded"}},
+        {"match": {"user": OWNER, "http": "PATCH"}, "action": {"error": "storageQuotaExceeded"}},
+    )
+    (ref,) = owner.list("", CIRCLE).refs
+    assert owner.get(ref) == b"x"
+    owner.remove(ref)
+    scientist.put(PROPOSALS, PROPOSAL.format(2), b"y", private=True)
+    assert refs_of(owner.list("", CIRCLE)) == {PROPOSAL.format(2)}
+
+
+def test_what_a_third_person_lays_into_a_box_is_none_of_its_objects(
+    storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox
+) -> None:
+    folder = scientist._folders.folder(PROPOSALS)
+    given = {"type": "user", "role": "writer", "emailAddress": STRANGER}
+    raw(scientist).permissions().create(fileId=folder, body=given, sendNotificationEmail=False).execute()
+    cursor = owner.list("", CIRCLE).cursor
+    client = raw(storage.open(STRANGER))
+    client.files().create(body={"name": PROPOSAL.format(1), "parents": [folder]}).execute()
+    assert refs_of(owner.list(cursor, CIRCLE)) == refs_of(owner.list("", CIRCLE)) == set()
+    with pytest.raises(Gone):
+        owner.get(Ref(PROPOSALS, PROPOSAL.format(1), -1, "gdrive"))
+
+
+def test_a_box_in_which_we_may_not_write_any_more_is_gone(owner: DriveMailbox, scientist: DriveMailbox) -> None:
+    owner.put(EVENTS, EVENT.format(1), b"x", private=True)
+    client, folder = raw(scientist), scientist._folders.folder(EVENTS)
+    for given in client.permissions().list(fileId=folder, fields="permissions(id,role)").execute()["permissions"]:
+        if given["role"] == "writer":
+            client.permissions().update(fileId=folder, permissionId=given["id"], body={"role": "reader"}).execute()
+    with pytest.raises(Gone, match="not open to us"):
+        owner.put(EVENTS, EVENT.format(2), b"y", private=True)
+
+
 def test_a_storm_of_refusals_is_met_with_few_calls(storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox) -> None:
     owner.list("", CIRCLE)
     storage.emulator.inject({"match": {"user": OWNER}, "action": {"error": "userRateLimitExceeded", "retry_after": 20}})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from threading import RLock
+from typing import Final
 
 from syftd.names import Email
 from syftd.transport.drive.files import Item
 from syftd.transport.mailbox import Box
+
+REMEMBERED: Final = 20_000
+"""So many removals are remembered; no listing is so late that more were needed."""
 
 Key = tuple[Box, str]
 
@@ -19,7 +24,7 @@ class Contents:
         self.lock = RLock()
         self._items: dict[Key, dict[str, Item]] = {}
         self._keys: dict[str, Key] = {}
-        self._removed: set[str] = set()
+        self._removed: OrderedDict[str, None] = OrderedDict()
         """Ids of what we have removed, or are about to: a late listing must not bring them back."""
         self._learned: set[str] = set()
         """Ids of folders whose contents were listed in this process."""
@@ -61,7 +66,9 @@ class Contents:
         """We have removed it, or are about to."""
         with self.lock:
             self._forget(id)
-            self._removed.add(id)
+            self._removed[id] = None
+            while len(self._removed) > REMEMBERED:
+                self._removed.popitem(last=False)
 
     def in_box(self, box: Box) -> list[Item]:
         """Everything that is known to lie in a box."""

@@ -162,6 +162,10 @@ class Folders:
         """Whose a thing is: whom it speaks for."""
         return item.owner
 
+    def belongs(self, item: Item, box: Box) -> bool:
+        """Whether a file can be an object of a box: written by the only person who writes there, as Google tells it."""
+        return not item.is_folder and layout.is_object_name(item.name) and item.owner == layout.author(box)
+
     def look_at_people(self) -> None:
         """In My Drive everything says whose it is."""
 
@@ -231,7 +235,7 @@ class Folders:
                 items = self.boxes.get(box, ())
             if not items:
                 root = self.root()
-                items = self._look_for(box) or (self._patiently(lambda: self._look_for(box)))
+                items = self._look_for(box) or (self.patiently(lambda: self._look_for(box)))
             if not items:
                 item = self.make(layout.folder_name(box), root.id)
                 self.add(item)
@@ -263,7 +267,7 @@ class Folders:
         self.ready()
         with self._making.hold("root"):
             if self._root is None:
-                self._patiently(self._look_for_root)
+                self.patiently(self._look_for_root)
             if self._root is None:
                 self._root = self.make_root()
             return self._root
@@ -358,7 +362,7 @@ class Folders:
         """A request to remove something."""
         return deleting(id)
 
-    def _patiently(self, look: Callable[[], Any]) -> Any:
+    def patiently(self, look: Callable[[], Any]) -> Any:
         """Looks once more after a while."""
         self._service.pause(self._patience)
         return look()

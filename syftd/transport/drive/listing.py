@@ -20,7 +20,7 @@ from syftd.transport.drive.contents import Contents
 from syftd.transport.drive.files import Item, item_of
 from syftd.transport.drive.folders import Folders
 from syftd.transport.drive.service import Service
-from syftd.transport.layout import BOX_PREFIX, is_object_name
+from syftd.transport.layout import BOX_PREFIX
 from syftd.transport.mailbox import Box, Listing, Opened, Ref
 
 MAX_BOX_OBJECTS: Final = 20_000
@@ -235,7 +235,7 @@ class Lister:
     # -- pieces ----------------------------------------------------------------------------------------------------
 
     def _take_up(self, box: Box, item: Item) -> bool:
-        return not item.is_folder and is_object_name(item.name) and self._contents.put(box, item)
+        return self._folders.belongs(item, box) and self._contents.put(box, item)
 
     def _boxes(self, peers: frozenset[Email]) -> tuple[Box, ...]:
         """The boxes between us and some peers."""

@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from syftd.errors import AuthNeeded, Exists, Gone, Permanent, Refused
+from syftd.errors import AuthNeeded, Exists, Gone, Permanent, Refused, TransportError
+from syftd.log import logger
 from syftd.names import Digest, Email
 from syftd.seams import Clock, Random, SystemClock, SystemRandom
 from syftd.transport import layout
@@ -33,6 +34,7 @@ from syftd.transport.mailbox import Box, Capabilities, Listing, Ref, Watch
 
 MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
 MIN_POLL_SECONDS: Final = 5.0
+_log = logger("drive")
 
 
 class DriveMailbox:
@@ -128,14 +130,18 @@ class DriveMailbox:
     def list(self, cursor: str, peers: frozenset[Email]) -> Listing:
         """With a cursor one call, however many peers there are. See `Mailbox.list`."""
         self._require_account()
-        if not cursor or self._broom.due():
-            self._broom.work()
         listing = self._lister.list(cursor, peers)
         taken, self._lister.taken = self._lister.taken, []
-        if taken:
-            self._broom.delete(taken)
-        if listing.complete and not self._folders.drive:
-            self._broom.sweep()
+        try:
+            if not cursor or self._broom.due():
+                self._broom.work()
+            if taken:
+                self._broom.delete(taken)
+            if listing.complete and not self._folders.drive:
+                self._broom.sweep()
+        except TransportError as error:
+            # What could not be tidied up must not keep the mail away; it is tried again with a later poll.
+            _log.warning("tidying up on Google Drive failed", reason=str(error))
         return listing
 
     def get(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
@@ -166,19 +172,30 @@ class DriveMailbox:
         layout.require_object_name(ref.box, ref.name)
         self._require_account()
         with self._locks.hold((ref.box, ref.name)):
-            with self._lock:
-                for key in [key for key in self._reserved if key[:2] == (ref.box, ref.name)]:
-                    del self._reserved[key]
-            items = self._contents.all_of(ref.box, ref.name)
-            if not items:
-                found = self._look_for(ref)
-                items = self._contents.all_of(ref.box, ref.name) if found is not None else []
+            self._unmake(ref)
+            items = self._contents.all_of(ref.box, ref.name) or self._search(ref)
             for item in items:
                 if written_by(item, self.me) or self._folders.drive:
                     self._folders.delete(item.id, item.name)
                     self._contents.removed(item.id)
                 else:
                     self._broom.move(ref.box, item)
+
+    def _unmake(self, ref: Ref) -> None:
+        """Removes what a put may have stored whose answer was lost: nobody but us knows its id."""
+        with self._lock:
+            lost = [key for key in self._reserved if key[:2] == (ref.box, ref.name)]
+        for key in lost:
+            self._folders.delete(self._reserved[key], ref.name)
+            with self._lock:
+                self._contents.removed(self._reserved.pop(key))
+
+    def _search(self, ref: Ref) -> Sequence[Item]:
+        """Looks for something of which this process does not know. Listings may be late, and what we wrote must not stay
+        where it was to be removed: it is looked for twice."""
+        if self._look_for(ref) is None and layout.author(ref.box) == self.me:
+            self._folders.patiently(lambda: self._look_for(ref))
+        return self._contents.all_of(ref.box, ref.name)
 
     def admit(self, box: Box, names: Sequence[str], reader: Email) -> None:
         """Lets `reader` read these chunks of ours. Nobody can read a chunk that no message for them refers to."""
@@ -287,12 +304,14 @@ class DriveMailbox:
             with self._lock:
                 self._reserved.pop(key, None)
             raise
-        except Gone:
-            # The folder vanished; whether there is another one is looked up anew at the next try.
+        except (Gone, Refused) as error:
+            if isinstance(error, Refused) and box.owner == self.me:
+                raise
+            # The folder vanished, or was closed to us; whether there is another one is looked up anew at the next try.
             self._folders.drop(folder)
             with self._lock:
                 self._reserved.pop(key, None)
-            raise Gone(f"the {box.kind} box of {box.owner} is not on Google Drive any more") from None
+            raise Gone(f"the {box.kind} box of {box.owner} is not open to us on Google Drive any more") from None
         with self._lock:
             self._reserved.pop(key, None)
         if not names.is_unique(name):
@@ -366,7 +385,7 @@ class DriveMailbox:
                 self._folders.drop(folder)
                 raise Gone(f"the {box.kind} box of {box.owner} is not on Google Drive any more") from None
             for item in found:
-                if not item.is_folder:
+                if self._folders.belongs(item, box):
                     self._contents.put(box, item)
             self._contents.learn(folder)
 
@@ -384,7 +403,7 @@ class DriveMailbox:
                 return known
             # Chunks come in numbers: one listing finds all that this person lets us read.
             for item in self._folders.find(names.chunks_query(box.owner), f"looking for chunks of {box.owner}", 1_000_000):
-                if item.owner == box.owner and layout.is_object_name(item.name):
+                if self._folders.belongs(item, box):
                     self._contents.put(box, item)
             known = self._contents.get(box, name)
             if known is not None:
@@ -399,8 +418,7 @@ class DriveMailbox:
                     return None
             found = self._named(name, folders)
         for item in found:
-            theirs = self._folders.drive or box.kind in ("inbox", "outbox") or item.owner == box.owner
-            if not item.is_folder and theirs:
+            if self._folders.belongs(item, box):
                 self._contents.put(box, item)
         return self._contents.get(box, name)
 
