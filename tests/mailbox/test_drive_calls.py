@@ -146,6 +146,19 @@ def test_what_was_handled_is_moved_together_and_not_at_the_price_of_the_poll(sto
     }
 
 
+def test_a_version_file_that_did_not_change_is_not_fetched_again(
+    storage: DriveStorage, owner: DriveMailbox, scientist: DriveMailbox
+) -> None:
+    scientist.share(profile(SCIENTIST))
+    ref = Ref(profile(SCIENTIST), PROFILE_NAME, -1, "gdrive")
+    for content in (b'{"v": 1}', b'{"v": 22}'):
+        scientist.put(profile(SCIENTIST), PROFILE_NAME, content, private=False, replace=True)
+        assert owner.get(ref) == content
+        with Spent(storage, OWNER) as spent:
+            assert owner.get(ref) == content
+        assert spent.calls == {"files.list": 1}
+
+
 def test_at_a_restart_nothing_is_made_or_shared_again(storage: DriveStorage, scientist: DriveMailbox) -> None:
     scientist.share(profile(SCIENTIST))
     scientist.put(profile(SCIENTIST), PROFILE_NAME, b"{}", private=False, replace=True)

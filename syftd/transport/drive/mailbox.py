@@ -33,6 +33,8 @@ from syftd.transport.drive.shared import SharedFolders
 from syftd.transport.mailbox import Box, Capabilities, Listing, Ref, Watch
 
 MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
+MAX_PROFILE_BYTES: Final = 256 * 1024
+"""A peer's version file is kept in memory; it is a few lines."""
 MIN_POLL_SECONDS: Final = 5.0
 _log = logger("drive")
 
@@ -82,6 +84,8 @@ class DriveMailbox:
         self._broom = Broom(self._service, self._folders, self._contents, me, clock, archive_patience)
         self._locks = Locks()
         self._lock = Lock()
+        self._profiles: dict[str, tuple[str, bytes]] = {}
+        """Version files by id, with the digest that they had."""
         self._reserved: dict[tuple[Box, str, Digest], str] = {}
         self._capabilities = Capabilities(
             conditional_put=False,
@@ -163,6 +167,9 @@ class DriveMailbox:
         found = self._look_for(ref)
         if found is None:
             raise Gone(f"{ref.name} is not in the {ref.box.kind} box of {ref.box.owner} on Google Drive")
+        if ref.box.kind == "profile":
+            content = self._profile_content(found)
+            return content[offset:] if length is None else content[offset : offset + length]
         return self._download(found, offset, length)
 
     def remove(self, ref: Ref) -> None:
@@ -393,6 +400,8 @@ class DriveMailbox:
         """Looks on Drive for an object that this process does not know."""
         box, name = ref.box, ref.name
         found: Sequence[Item]
+        if box.kind == "profile":
+            self._contents.drop_box(box)  # It may have been closed to us, or replaced, since we were told of it.
         if self._folders.drive and box.kind in ("blobs", "profile"):
             found = self._in_place(box, name)
         elif box.kind == "profile":
@@ -451,6 +460,19 @@ class DriveMailbox:
         if name != layout.PROFILE_NAME:
             return []
         return self._folders.find(names.profile_query(owner), f"looking for the version file of {owner}")
+
+    def _profile_content(self, item: Item) -> bytes:
+        """A version file, fetched only when it is another one than last time: every peer's is asked for now and then."""
+        with self._lock:
+            known = self._profiles.get(item.id)
+        if known is not None and item.sha256 and known[0] == item.sha256:
+            return known[1]
+        if item.size > MAX_PROFILE_BYTES and item.owner != self.me:
+            raise Permanent(f"{item.name} of {item.owner} has {item.size} bytes; {MAX_PROFILE_BYTES} is the most that is read")
+        content = self._download(item, 0, None)
+        with self._lock:
+            self._profiles[item.id] = (item.sha256, content)
+        return content
 
     def _still_there(self, item: Item) -> bool:
         """Whether a file that we know lies where it lay; it may have been read and removed meanwhile."""
