@@ -91,6 +91,8 @@ def test_a_login_that_ends_is_one_problem_and_the_next_login_ends_it(
     two: tuple[Daemon, Daemon], emulator: DriveEmulator, place: Path
 ) -> None:
     owner, researcher = two
+    researcher.caught_up_with(owner)
+    owner.healed_of("cannot-send")  # The box that was not open yet when they met.
     with emulator.service.lock:
         emulator.service.oauth.revoke(OWNER)
     owner.write("public/waiting.txt", "sent after the next login")
@@ -98,7 +100,8 @@ def test_a_login_that_ends_is_one_problem_and_the_next_login_ends_it(
     assert "syftd login" in problem["remedy"]
     owner.took_up("public/waiting.txt")
     owner.wait_for(lambda: owner.cli("status", ok=(0, 3))["transports"][0]["state"] == "login", 20, "the pause")
-    assert [found["kind"] for found in owner.cli("problems")] == ["transport"]
+    found = owner.cli("problems")
+    assert [one["kind"] for one in found] == ["transport"], found
     with emulator.service.lock:
         emulator.service.oauth.allow(OWNER)
     owner.cli("login", "--token-file", str(place / "owner.token.json"))
