@@ -24,6 +24,8 @@ class Inbox:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._cursors: dict[str, str] = {}
+        self._down: set[str] = set()
+        """The transports that could not be read when they were asked last."""
         self._whole_at = float("-inf")
         self._listing = False
         self._again = False
@@ -72,12 +74,18 @@ class Inbox:
         self.last_poll = parts.clock.now()
         for transport, error in work.errors.items():
             remedy = error.remedy if isinstance(error, SyftdError) else ""
+            self._down.add(transport)
             parts.problem(
                 "transport", transport, f"The transport {transport} cannot be read: {error}",
                 remedy or "syftd goes on trying; see `syftd doctor`.",
             )  # fmt: skip
         for transport, listing in work.listings.items():
             parts.solved("transport", transport)
+            if transport in self._down:
+                # It answers again: what waited for that need not wait out its pause.
+                self._down.discard(transport)
+                with parts.db.commit():
+                    outbox.wake(parts.db)
             self._cursors[transport] = listing.cursor
             self._sort(transport, listing)
         later, self._later = self._later, {}

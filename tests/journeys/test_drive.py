@@ -105,7 +105,7 @@ def test_a_login_that_ends_is_one_problem_and_the_next_login_ends_it(
     with emulator.service.lock:
         emulator.service.oauth.allow(OWNER)
     owner.cli("login", "--token-file", str(place / "owner.token.json"))
-    researcher.sees(OWNER, "public/waiting.txt", "sent after the next login")
+    researcher.sees(OWNER, "public/waiting.txt", "sent after the next login", timeout=10)  # Not the pause of 15 s.
     owner.healed_of("transport", "gdrive")
 
 
