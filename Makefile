@@ -38,7 +38,7 @@ demo: $(STAMP) bubblewrap ## Two real daemons, one reviewed job on real data, in
 	$(BIN)/syftd demo $(ARGS)
 
 test: $(STAMP) bubblewrap ## Run every test.
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 sim: $(STAMP) ## Simulate SEEDS fresh worlds with faults, or tell one again: make sim SEED=17
 	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -30,14 +31,27 @@ Seconds = Annotated[float, Gt(0), Le(10 * 365 * 86400)]
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
-    """One way for messages to travel. `peers` empty means: for everybody."""
+    """One way for messages to travel. `peers` empty means: for everybody.
+
+    A folder has a `path` and may be `trusted`; Google Drive may have a `drive_endpoint` (another server than Google's),
+    a `quota_share`, the part of the account's quota that may be used, and a `drive_id`, a shared drive, which may be
+    `trusted` like a folder.
+    """
 
     __pydantic_config__ = _STRICT
-    kind: Literal["folder"]
-    path: Path
+    kind: Literal["folder", "gdrive"]
+    path: Path = Path()
     name: str = "folder"
     trusted: bool = False
     peers: tuple[Email, ...] = ()
+    drive_endpoint: str = ""
+    drive_id: str = ""
+    quota_share: Annotated[float, Gt(0), Le(1)] = 0.5
+
+    @property
+    def carries_private(self) -> bool:
+        """Whether content that not everybody may read may travel this way."""
+        return self.trusted or (self.kind == "gdrive" and not self.drive_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +117,10 @@ _SECTIONS: Final[dict[str, Any]] = {"sync": SyncSettings, "jobs": JobSettings, "
 _TOP: Final = ("email", "data", "transport", *_SECTIONS)
 _KEYS: Final = ("email", "data", *(f"{name}.{item.name}" for name, kind in _SECTIONS.items() for item in fields(kind)))
 _TRANSPORT_KEYS: Final = tuple(item.name for item in fields(TransportSettings))
+_ONLY: Final = {"path": "folder", "drive_endpoint": "gdrive", "drive_id": "gdrive", "quota_share": "gdrive"}
+"""The kind of transport that alone has a key."""
+TRANSPORT_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", re.ASCII)
+"""What a transport may be called: files are named after it."""
 _NEEDS_RESTART: Final = ("email", "data", "transport", "sync.workers", "log.format", "log.file")
 
 
@@ -223,6 +241,18 @@ def _name_transports(path: Path, given: dict[str, Any]) -> None:
                     f"{path}: “{key}” is not a setting of a transport (block {position})",
                     _did_you_mean(key, _TRANSPORT_KEYS),
                 )
+            if item.get("kind") in _ONLY.values() and _ONLY.get(key, item["kind"]) != item["kind"]:
+                raise UserError(
+                    f"{path}: a transport of kind “{item['kind']}” has no “{key}” (block {position})",
+                    f"Remove that line; “{key}” is for kind “{_ONLY[key]}”.",
+                )
+        if item.get("kind") == "gdrive" and "trusted" in item and not item.get("drive_id"):
+            raise UserError(
+                f"{path}: “trusted” is for folders and shared drives (transport {position})",
+                "Remove that line: on Google Drive everybody has folders of their own, which only the two parties see.",
+            )
+        if item.get("kind") in _ONLY.values():
+            item.setdefault("name", item["kind"])
     names = [item.get("name", "folder") for item in listed]
     for name in names:
         if names.count(name) > 1:
@@ -281,11 +311,26 @@ def _converted(given: dict[str, Any], origins: Mapping[str, str]) -> dict[str, A
         where = _origin("data", origins)
         out["data"] = _absolute(str(given["data"]))
         where = _origin("transport", origins)
-        blocks = []
+        blocks: list[dict[str, Any]] = []
         for block in given.get("transport", []):
             block = dict(block)
             if "path" in block:
                 block["path"] = _absolute(str(block["path"]))
+            elif block.get("kind") == "folder":
+                raise UserError(
+                    f"“transport[{len(blocks) + 1}].path” is missing", 'Add a line such as path = "/mnt/shared/syft".'
+                )
+            if "drive_endpoint" in block:
+                block["drive_endpoint"] = endpoint(str(block["drive_endpoint"]))
+            if not re.fullmatch(r"[A-Za-z0-9_-]{0,128}", str(block.get("drive_id", "")), re.ASCII):
+                raise UserError(
+                    f"“{block['drive_id']}” is not the id of a shared drive",
+                    "Open the drive in a browser: its id is the last part of the address.",
+                )
+            if not TRANSPORT_NAME.fullmatch(str(block.get("name", "folder"))):
+                raise UserError(
+                    f"“{block['name']}” cannot be the name of a transport", "Use up to 64 letters, digits, “-”, “_” and “.”."
+                )
             if isinstance(block.get("peers"), list):
                 block["peers"] = tuple(Email.parse(str(peer)) for peer in block["peers"])
             blocks.append(block)
@@ -293,6 +338,20 @@ def _converted(given: dict[str, Any], origins: Mapping[str, str]) -> dict[str, A
         raise UserError(f"{where}: {error}", error.remedy) from None
     out["transport"] = tuple(blocks)
     return out
+
+
+def endpoint(text: str) -> str:
+    """The address of a server that speaks Drive's interface, '' for Google. A login goes over the wire with every call,
+    so nothing but https is taken, except on this machine. Raises UserError."""
+    from urllib.parse import urlsplit
+
+    if not text:
+        return ""
+    parsed = urlsplit(text)
+    here = parsed.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parsed.hostname or parsed.scheme not in ("http", "https") or (parsed.scheme == "http" and not here):
+        raise UserError(f"“{text}” is not an address that syftd uses for Google Drive", "Write it like https://host[:port].")
+    return text.rstrip("/")
 
 
 def _absolute(text: str) -> Path:
@@ -334,7 +393,8 @@ def _flat(settings: Settings) -> dict[str, Any]:
         value = getattr(settings, item.name)
         if item.name == "transport":
             for position, block in enumerate(value, start=1):
-                out.update({f"transport[{position}].{f.name}": getattr(block, f.name) for f in fields(block)})
+                shown = [f.name for f in fields(block) if _ONLY.get(f.name, block.kind) == block.kind]
+                out.update({f"transport[{position}].{key}": getattr(block, key) for key in shown})
         elif is_dataclass(value):
             out.update({f"{item.name}.{f.name}": getattr(value, f.name) for f in fields(value)})
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from syftd.api.server import NotFound, Request, Response
 from syftd.errors import ContentMissing, UserError
 from syftd.names import PERMISSION_FILE, Digest, Email, RelPath
-from syftd.state import events, files, problems
+from syftd.state import events, files, outbox, problems
 
 if TYPE_CHECKING:
     from syftd.api.queries import Queries
@@ -46,7 +46,10 @@ def queries(daemon: Daemon) -> Queries:
         ready=daemon.started, since=daemon.since, safe_mode=daemon.safe_mode, paused=engine.paused,
         watcher_mode=daemon.watcher.mode, watcher_problem=daemon.watcher.problem or "",
         transports=[
-            {"name": item.name, "state": item.state, "error": item.error, "remedy": item.remedy}
+            {
+                "name": item.name, "state": item.state, "error": item.error, "remedy": item.remedy,
+                "notes": list(item.notes),
+            }
             for item in daemon.router.health()
         ],
         last_scan=engine.look.last_scan or None, last_poll=engine.inbox.last_poll or None,
@@ -308,6 +311,18 @@ def _job(daemon: Daemon, words: list[str], body: Body) -> dict[str, Any]:
     return desk.row(job)
 
 
+def _retry(daemon: Daemon, words: list[str], _: Body) -> dict[str, Any]:
+    """A person has logged in, or mounted what was missing: a transport that is paused is tried at once."""
+    name = words[0]
+    if name not in daemon.router.names:
+        raise NotFound(f"there is no transport “{name}”")
+    daemon.router.retry(name)
+    with daemon.db.commit():
+        outbox.wake(daemon.db)
+    daemon.engine.poll()
+    return {"name": name}
+
+
 def _text(body: Body, key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not value:
@@ -321,6 +336,7 @@ _CALLS: list[tuple[str, Call]] = [
     (r"/v1/unshare", _unshare),
     (r"/v1/restore", _restore),
     (r"/v1/plans/([^/]+)/(confirm|reject)", _plan),
+    (r"/v1/transports/([^/]+)/retry", _retry),
     (r"/v1/pause", _pause),
     (r"/v1/resume", _resume),
     (r"/v1/scan", _scan),

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """Times are in seconds since the epoch. `transports` are {name, state, error, remedy}; `uploads` are {path, done,
+    """Times are in seconds since the epoch. `transports` are {name, state, error, remedy, notes}; `uploads` are {path, done,
     size} and `downloads` {from, done, size}, in bytes; `files_seen` counts those of the scan that goes on."""
 
     ready: bool

@@ -62,4 +62,9 @@ def transports_written(places: Places) -> tuple[TransportSettings, ...]:
             peers = tuple(Email(str(peer).strip().lower()) for peer in block.get("peers") or ())
             name, trusted = str(block.get("name", "folder")), block.get("trusted") is True
             found.append(TransportSettings("folder", Path(str(block.get("path", ""))), name, trusted, peers))
+        elif isinstance(block, dict) and block.get("kind") == "gdrive":
+            peers = tuple(Email(str(peer).strip().lower()) for peer in block.get("peers") or ())
+            name, shared = str(block.get("name", "gdrive")), str(block.get("drive_id", ""))
+            trusted = block.get("trusted") is True
+            found.append(TransportSettings("gdrive", name=name, trusted=trusted, peers=peers, drive_id=shared))
     return tuple(found)

@@ -144,9 +144,14 @@ class Queries:
         used = [one for one in self._transports if not one.peers or peer in one.peers]
         if not used:
             return "none (no transport reaches them)" if self._transports else "unsealed"
-        words = [("" if one.trusted else "un") + f"trusted {one.kind}" for one in used]
+        words = [
+            "Google Drive"
+            if one.kind == "gdrive" and not one.drive_id
+            else ("" if one.trusted else "un") + f"trusted {'shared drive' if one.kind == 'gdrive' else one.kind}"
+            for one in used
+        ]
         told = ", ".join(dict.fromkeys(words))
-        return f"none ({told})" if any(one.trusted for one in used) else f"none ({told}: only what is public)"
+        return f"none ({told})" if any(one.carries_private for one in used) else f"none ({told}: only what is public)"
 
     # -- paths -----------------------------------------------------------------------------------------------------
 

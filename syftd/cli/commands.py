@@ -17,7 +17,7 @@ class Entry(NamedTuple):
 
 
 TABLE: Final[dict[str, Entry]] = {
-    "init": Entry("init", "--email ME [--data DIR] [--transport folder:PATH]", "write a config and the datasite"),
+    "init": Entry("init", "--email ME [--data DIR] [--transport folder:PATH|gdrive]", "write a config and the datasite"),
     "run": Entry("run", "", "the daemon in the foreground (what the service runs)"),
     "status": Entry("status", "[--watch]", "one screen: is all well? exit 0 yes, 3 problems, 4 not running"),
     "peers list": Entry("peers", "", "who you know, and how far you got with them"),
@@ -48,6 +48,8 @@ TABLE: Final[dict[str, Entry]] = {
     "pause": Entry("care", "[--for 2h]", "stop sending, fetching and running jobs for a while"),
     "resume": Entry("care", "", "go on"),
     "log": Entry("care", "[--after SEQ]", "the record: what came in, what ran, what went out"),
+    "login": Entry("login", "[--client-secrets FILE] [--no-browser]", "log in to Google Drive"),
+    "logout": Entry("login", "", "remove that login from this machine"),
     "doctor": Entry("doctor", "", "look for what could be wrong, and say what to do"),
     "config show": Entry("settings", "[--origin]", "the settings in force, and where each came from"),
     "service install": Entry("service", "[--linger] [--dry-run]", "start syftd at log-in, and keep it running"),

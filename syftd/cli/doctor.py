@@ -49,7 +49,7 @@ def _run(session: Session, _: argparse.Namespace) -> int:
     if settings is not None:
         findings += _checked("disk", lambda: _disk(settings.data, session.places.state))
         findings += _checked("datasite", lambda: _datasite(settings))
-        findings += _checked("transports", lambda: _transports(settings))
+        findings += _checked("transports", lambda: _transports(settings, session.places.state))
         findings += _checked("permissions", lambda: _permissions(settings.datasite))
     healthy = all(finding.state != "fail" for finding in findings)
     session.answer({"healthy": healthy, "checks": [asdict(finding) for finding in findings]}, _text(findings))
@@ -154,12 +154,31 @@ def _datasite(settings: Any) -> list[Finding]:
     return [Finding("datasite", "ok", str(site))]
 
 
-def _transports(settings: Any) -> list[Finding]:
+def _drive(settings: Any, transport: Any, state: Path) -> Finding:
+    """Whether the login works, and is the datasite owner's: one call to Drive."""
+    from syftd.seams import SystemClock, SystemRandom
+    from syftd.transport.drive import auth, login
+
+    try:
+        token = auth.load_token(auth.token_file(state, transport.name))
+        found = login.account_of(token, transport.drive_endpoint, SystemClock(), SystemRandom())
+    except SyftdError as error:
+        return Finding("transports", "fail", f"{transport.name}: {error}", error.remedy)
+    if found != settings.email:
+        text = f"{transport.name}: the Google login is for {found}, and this datasite is {settings.email}'s"
+        return Finding("transports", "fail", text, f"Log in as {settings.email}: syftd login")
+    where = transport.drive_endpoint or "Google Drive"
+    return Finding("transports", "ok", f"{transport.name}: logged in to {where} as {found}")
+
+
+def _transports(settings: Any, state: Path) -> list[Finding]:
     if not settings.transport:
         return [Finding("transports", "warn", "there is none, so nothing reaches your peers", "Add a [[transport]].")]
     findings = []
     for one in settings.transport:
-        if not one.path.is_dir():
+        if one.kind == "gdrive":
+            findings.append(_drive(settings, one, state))
+        elif not one.path.is_dir():
             text, cure = f"{one.name}: {one.path} is not there", "Mount it, or correct its path in the configuration."
             findings.append(Finding("transports", "fail", text, cure))
         elif not os.access(one.path, os.R_OK | os.W_OK | os.X_OK):

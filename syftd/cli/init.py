@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +19,7 @@ from syftd.seams import SystemClock, SystemRandom
 
 MARKER: Final = ".syft/datasite.json"
 _OUR_FOLDERS: Final = ("datasites", "inbox", "outbox")
-_KINDS: Final = ("folder",)
-_PLANNED: Final = ("gdrive", "s3", "webdav", "sftp", "dropbox", "onedrive", "mail")
+_PLANNED: Final = ("s3", "webdav", "sftp", "dropbox", "onedrive", "mail")
 _EMAIL_LINE: Final = 'email = "you@example.org"'
 _DATA_LINE: Final = 'data = "~/SyftBox"'
 _TRANSPORT_LINE: Final = "# No transport yet."
@@ -43,22 +43,38 @@ class FolderChoice:
     trusted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DriveChoice:
+    """Google Drive as given on the command line; `endpoint` '' is Google itself."""
+
+    endpoint: str = ""
+
+
+Choice = FolderChoice | DriveChoice
+
+
 def _arguments(parser: Parser) -> None:
     parser.add_argument("--email", metavar="ME", required=True, help="who you are; names your datasite")
     parser.add_argument("--data", metavar="DIR", help="where datasites live (default: ~/SyftBox); new, empty or ours")
     parser.add_argument(
-        "--transport", metavar="folder:PATH[,untrusted]", action="append", default=[],
-        help="a directory that you and your peers can reach; repeatable",
+        "--transport", metavar="folder:PATH[,untrusted]|gdrive", action="append", default=[],
+        help="a directory that you and your peers can reach, or Google Drive; repeatable",
     )  # fmt: skip
+    parser.add_argument("--token-file", metavar="FILE", help="for gdrive: an authorised-user token that you have already")
+    parser.add_argument("--drive-endpoint", metavar="URL", default="", help="for gdrive: another server than Google's")
 
 
-def parse_transport(text: str) -> FolderChoice:
-    """Understands ``folder:PATH`` and ``folder:PATH,untrusted``; raises UserError for anything else."""
+def parse_transport(text: str, endpoint: str = "") -> Choice:
+    """Understands ``folder:PATH``, ``folder:PATH,untrusted`` and ``gdrive``; raises UserError for anything else."""
+    if text == "gdrive":
+        return DriveChoice(endpoint)
     kind, found, rest = text.partition(":")
     if kind in _PLANNED:
-        raise UserError(f"“{kind}” is not in this version of syftd yet", "Share a folder: --transport folder:/mnt/shared/syft.")
-    if kind not in _KINDS or not found or not rest:
-        raise UserError(f"“{text}” is not a transport that syftd knows", "Write it like folder:/mnt/shared/syft.")
+        raise UserError(
+            f"“{kind}” is not in this version of syftd yet", "Use --transport gdrive, or share a folder: folder:/mnt/shared/syft."
+        )
+    if kind != "folder" or not found or not rest:
+        raise UserError(f"“{text}” is not a transport that syftd knows", "Write it like folder:/mnt/shared/syft, or gdrive.")
     path, comma, word = rest.rpartition(",")
     if comma and word in ("trusted", "untrusted"):
         return FolderChoice(_writable(path), word == "trusted")
@@ -69,26 +85,59 @@ def _run(session: Session, args: argparse.Namespace) -> int:
     places = session.places
     email = Email.parse(args.email)
     data = _writable(args.data) if args.data else places.data_default
-    folders = [parse_transport(text) for text in args.transport]
+    transports = _choices(args)
+    folders = [one for one in transports if isinstance(one, FolderChoice)]
     if places.config_file.exists():
         raise UserError(
             f"there is already a configuration at {places.config_file}",
             "Edit that file, or choose another instance with --home DIR. Nothing was changed.",
         )
     check_data_folder(data, email)
-    content = configuration(email, data, folders)
+    content = configuration(email, data, transports)
+    token = _token(args.token_file, transports, email, data)
     for folder in folders:
         _make(folder.path)
     places.ensure()
     make_datasite(data, email)
     _write_new(places.config_file, content.encode("utf-8"))
-    _explain(session, folders)
+    if token is not None:
+        from syftd.transport.drive.auth import save_token, token_file
+
+        save_token(token_file(places.state, "gdrive"), token)
+    _explain(session, transports, logged_in=token is not None)
     session.answer(
         {"email": str(email), "config": str(places.config_file), "data": str(data)},
         f"Configuration  {visible(places.config_file)}\nDatasite       {visible(data / 'datasites' / email)}\n\n"
         "Next: syftd run   (or: syftd service install)",
     )
     return 0
+
+
+def _choices(args: argparse.Namespace) -> list[Choice]:
+    """The transports that were asked for."""
+    from syftd.config import endpoint
+
+    transports = [parse_transport(text, endpoint(args.drive_endpoint)) for text in args.transport]
+    drives = sum(isinstance(one, DriveChoice) for one in transports)
+    if drives > 1:
+        raise UserError("Google Drive is named twice", "One account has one Drive: write --transport gdrive once.")
+    if (args.token_file or args.drive_endpoint) and not drives:
+        raise UserError("--token-file and --drive-endpoint are for Google Drive", "Add --transport gdrive.")
+    return transports
+
+
+def _token(file: str | None, transports: list[Choice], email: Email, data: Path) -> dict[str, Any] | None:
+    """The token that was given, when it works and is this person's; None when none was given."""
+    if file is None:
+        return None
+    from syftd.cli.login import read_token, verify
+    from syftd.config import Settings
+
+    token = read_token(Path(file).expanduser())
+    for one in transports:
+        if isinstance(one, DriveChoice):
+            verify(token, one.endpoint, Settings(email, data))
+    return token
 
 
 def check_data_folder(data: Path, email: Email) -> None:
@@ -135,13 +184,19 @@ def make_datasite(data: Path, email: Email) -> None:
         _write_new(rules, _PUBLIC_RULES.encode())
 
 
-def configuration(email: Email, data: Path, folders: list[FolderChoice]) -> str:
+def configuration(email: Email, data: Path, transports: Sequence[Choice]) -> str:
     """The commented default configuration with this person's values in it."""
     from syftd.service import template
 
     text = template("syftd.toml").decode("utf-8")
     blocks = []
-    for number, folder in enumerate(folders, start=1):
+    number = 0
+    for folder in transports:
+        if isinstance(folder, DriveChoice):
+            block = '[[transport]]\nkind = "gdrive"\nname = "gdrive"'
+            blocks.append(block + (f"\ndrive_endpoint = {_quoted(folder.endpoint)}" if folder.endpoint else ""))
+            continue
+        number += 1
         comment = (
             "# You trust this folder: whoever can read it can read what is sent through it until sealing is on."
             if folder.trusted
@@ -160,9 +215,14 @@ def configuration(email: Email, data: Path, folders: list[FolderChoice]) -> str:
     return text
 
 
-def _explain(session: Session, folders: list[FolderChoice]) -> None:
-    for folder in folders:
-        if folder.trusted:
+def _explain(session: Session, transports: Sequence[Choice], *, logged_in: bool) -> None:
+    for folder in transports:
+        if isinstance(folder, DriveChoice):
+            session.say(
+                "Note: what travels through Google Drive can be read by Google until sealing is on."
+                + ("" if logged_in else "\n  Log in before you start the daemon: syftd login --client-secrets FILE")
+            )
+        elif folder.trusted:
             session.say(
                 f"Note: {visible(folder.path)} is trusted. Whoever can read that folder can read what is sent\n"
                 "  through it until sealing is on. If that is too many, write `trusted = false` in the\n"
@@ -170,7 +230,7 @@ def _explain(session: Session, folders: list[FolderChoice]) -> None:
             )
         else:
             session.say(f"Note: {visible(folder.path)} only carries content that everybody may read.")
-    if not folders:
+    if not transports:
         session.say("Note: there is no transport yet, so nothing can reach your peers. Add one to the configuration.")
 
 

@@ -78,7 +78,10 @@ def text(found: dict[str, Any], code: int) -> str:
     ]  # fmt: skip
     if peers:
         parts.append(_titled("Peers", table(peers, indent="  ")))
-    transports = [(t["name"], t.get("state"), t.get("error"), t.get("remedy")) for t in found.get("transports") or []]
+    transports = [
+        (t["name"], t.get("state"), t.get("error"), " ".join((t.get("remedy") or "", *(t.get("notes") or ()))).strip())
+        for t in found.get("transports") or []
+    ]
     if transports:
         parts.append(_titled("Transports", table(transports, indent="  ")))
     if found.get("problems_list"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from syftd.errors import DiskFull, ItemError, RootMissing, TransportError
+from syftd.errors import AuthNeeded, DiskFull, ItemError, RootMissing, TransportError
 from syftd.log import logger
 from syftd.names import PERMISSION_FILE, Digest, Email, RelPath
 from syftd.peers.pair import Pairing, job_rules_due
@@ -367,6 +367,8 @@ class Engine:
         self.mirror.earlier.ended(peer)
 
     def _failed(self, work: Failed) -> None:
+        if isinstance(work.error, AuthNeeded):
+            return  # The transport itself says so with the next poll, once for everybody.
         remedy = getattr(work.error, "remedy", "")
         self.parts.problem("failed", work.what, f"{work.what} failed: {work.error}", remedy or "syftd tries again.")
 

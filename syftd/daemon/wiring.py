@@ -145,7 +145,7 @@ class Daemon:
             self.db.set_meta("datasite_id", id)
 
     def _router(self) -> Router:
-        mailboxes: list[Mailbox] = [_mailbox(item, self.settings.email) for item in self.settings.transport]
+        mailboxes: list[Mailbox] = [_mailbox(item, self.settings.email, self.places) for item in self.settings.transport]
         by_name = {item.name: item for item in self.settings.transport}
 
         def order(peer: Email) -> list[str]:
@@ -416,7 +416,16 @@ class Daemon:
             )  # fmt: skip
 
 
-def _mailbox(settings: TransportSettings, me: Email) -> Mailbox:
+def _mailbox(settings: TransportSettings, me: Email, places: Places) -> Mailbox:
+    if settings.kind == "gdrive":
+        # Google's libraries are large; only whoever uses Drive pays for them.
+        from syftd.transport.drive.auth import token_file
+        from syftd.transport.drive.mailbox import DriveMailbox
+
+        return DriveMailbox(
+            me, token_file(places.state, settings.name), name=settings.name, endpoint=settings.drive_endpoint,
+            drive=settings.drive_id, share=settings.quota_share, carries_private=settings.carries_private,
+        )  # fmt: skip
     return FolderMailbox(settings.path, me, trusted=settings.trusted, name=settings.name)
 
 

@@ -27,6 +27,8 @@ from syftd.wire.submission import (
 )
 
 _MAX_FILES = 5_000
+RUN_FILE: Final = "run.sh"
+_INTO_CODE: Final = b"#!/bin/bash\ncd code\nexec bash ./run.sh\n"
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of one job: it is code, and all of it is copied and hashed while the daemon waits."""
 _PIECE = 1024 * 1024
@@ -132,19 +134,33 @@ class Submit:
     def _submit(self, owner: Email, sources: dict[str, Path], name: str, datasets: list[str]) -> JobRow:
         parts = self._parts
         folder = f"{INBOX}/{parts.me}/{name}"
+        inside = self._arranged(owner, sources)
         for path, source in sources.items():
-            if path != CONFIG_FILE or not datasets:
+            if path != CONFIG_FILE:
+                self._copy(owner, source, f"{folder}/{inside}{path}")
+            elif not datasets and not inside:
                 self._copy(owner, source, f"{folder}/{path}")
-        if datasets or CONFIG_FILE not in sources:
+        if inside:
+            parts.disk.write_own(owner, f"{folder}/{RUN_FILE}", _INTO_CODE)
+        if datasets or inside or CONFIG_FILE not in sources:
+            listed = tuple(path for path in sources if path != CONFIG_FILE and (inside or path != RUN_FILE))
             told = Submission(
-                name=name, type="bash", submitted_at=time_text(parts.clock.now()),
-                files=tuple(path for path in sources if path not in ("run.sh", CONFIG_FILE)), is_folder_submission=True,
+                name=name, type="bash", submitted_at=time_text(parts.clock.now()), files=listed, is_folder_submission=True,
                 datasets=tuple(DatasetUse("", dataset) for dataset in datasets),
             )  # fmt: skip
             parts.disk.write_own(owner, f"{folder}/{CONFIG_FILE}", render_submission(told).encode())
         row = self.sent(owner, name)
         self._send_folder(owner, folder)
         return row
+
+    def _arranged(self, owner: Email, sources: dict[str, Path]) -> str:
+        """Below which folder of the job its files belong, '' for its top. Programs of the plain network refuse a job that
+        holds anything but ``run.sh``, ``config.yaml`` and ``code/``, and collect outputs from ``code/outputs/``: for them
+        the whole folder becomes ``code/``, and what is run goes there first."""
+        peer = contacts.get(self._parts.db, owner)
+        if peer is not None and "stream" in peer.extensions:
+            return ""
+        return "" if {path.partition("/")[0] for path in sources} - {CONFIG_FILE} == {"code", RUN_FILE} else "code/"
 
     def _copy(self, owner: Email, source: Path, path: str) -> None:
         size = source.stat().st_size

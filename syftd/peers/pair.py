@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from syftd.sync.parts import Parts
 from syftd.sync.work import Failed, ProfileRead
 from syftd.transport import mailbox
 from syftd.transport.mailbox import Listing, Ref
-from syftd.wire import codec, version
+from syftd.wire import codec, peers_file, version
 from syftd.wire import names as wire_names
 from syftd.wire.messages import EXTENSIONS, Events, Version
 
@@ -56,6 +56,7 @@ class Pairing:
         """Accepted peers that were announced as readers in this process."""
         self._opened: dict[str, dict[Email, Marks]] = {}
         self._errands: dict[str, _Errand] = {}
+        self._published: tuple[Mapping[Email, str], frozenset[Email]] | None = None
         self._whole: dict[str, frozenset[Email]] = {}
         """The transports that have been listed whole, with the parties of whom the latest such listing is uncertain."""
         self._remade: dict[tuple[str, Email], tuple[Marks, frozenset[str]]] = {}
@@ -234,6 +235,29 @@ class Pairing:
 
         self._until_done("publishing the version file", write, lambda: True)
 
+    def _publish_contacts(self) -> None:
+        """Writes the list of contacts to where the network's programs keep it, when it is another than before."""
+        parts = self._parts
+        if not parts.router.keeps_contacts:
+            return
+        peers = contacts.all_peers(parts.db)
+        # Of those who only asked the network's programs write nothing down either.
+        told = ("accepted", "rejected", "requested_by_me")
+        states: dict[Email, str] = {peer.email: peer.state for peer in peers if peer.state in told}
+        ended = frozenset(contacts.in_state(parts.db, "removed", "requested_by_peer"))
+        if self._published == (states, ended):
+            return
+        self._published = (states, ended)
+
+        def write() -> None:
+            def fill(before: bytes) -> bytes:
+                return peers_file.encode_peers(states, ended, before)
+
+            for error in parts.router.publish_contacts(parts.me, peers_file.PEERS_FILE, fill).values():
+                raise error
+
+        self._until_done("publishing the list of contacts", write, lambda: self._published == (states, ended))
+
     def _in(self, email: Email, *states: contacts.PeerState) -> bool:
         peer = contacts.get(self._parts.db, email)
         return peer is not None and peer.state in states
@@ -311,6 +335,7 @@ class Pairing:
     def refresh(self) -> None:
         """Asks for versions that are not known yet or were read long ago, and does again what failed; called by a tick."""
         self._run_again()
+        self._publish_contacts()
         for peer in contacts.all_peers(self._parts.db):
             if peer.state == "accepted" and (not peer.client_version or self._is_old(peer.email, _VERSION_SECONDS)):
                 self.read_profile(peer.email)

@@ -130,6 +130,24 @@ def contents(db: Db, row: int) -> list[RelPath]:
     return [RelPath(found[0]) for found in db.all("SELECT path FROM outbox_path WHERE outbox = ? AND content = 1", row)]
 
 
+def chunks_of(db: Db, row: int) -> list[Digest]:
+    """The chunks that a message refers to."""
+    return [Digest(found[0]) for found in db.all("SELECT digest FROM outbox_chunk WHERE outbox = ?", row)]
+
+
+def chunks_revoked(db: Db, row: int) -> list[Digest]:
+    """The chunks of a message that was taken back because its reader may not read them any more, and to which no other
+    message to that reader refers."""
+    rows = db.all(
+        "SELECT mine.digest FROM outbox_chunk AS mine JOIN outbox AS taken ON taken.id = mine.outbox"
+        " WHERE mine.outbox = ?1 AND EXISTS (SELECT 1 FROM chunk WHERE chunk.digest = mine.digest AND chunk.at = 0)"
+        " AND NOT EXISTS (SELECT 1 FROM outbox_chunk AS other JOIN outbox AS kept ON kept.id = other.outbox"
+        " WHERE other.digest = mine.digest AND kept.peer = taken.peer AND kept.state <> 'void')",
+        row,
+    )
+    return [Digest(found[0]) for found in rows]
+
+
 def paths(db: Db, row: int) -> list[str]:
     """Everything that a message speaks of."""
     return [found[0] for found in db.all("SELECT path FROM outbox_path WHERE outbox = ?", row)]

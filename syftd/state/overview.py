@@ -14,7 +14,16 @@ def on_their_way(db: Db) -> dict[Email, int]:
 
     Counted in the index alone: looking at a message's state would read past its payload.
     """
-    return {Email(peer): count for peer, count in db.all("SELECT peer, count(*) FROM outbox GROUP BY peer")}
+    counts = {Email(peer): int(count) for peer, count in db.all("SELECT peer, count(*) FROM outbox GROUP BY peer")}
+    # Of what a reader of the plain network was sent nobody learns whether it was read: it is on its way no more.
+    told = db.all(
+        "SELECT outbox.peer, count(*) FROM outbox JOIN peer ON peer.email = outbox.peer"
+        " WHERE outbox.state = 'sent' AND outbox.kind = 'events'"
+        " AND ',' || peer.extensions || ',' NOT LIKE '%,stream,%' GROUP BY outbox.peer"
+    )
+    for peer, count in told:
+        counts[Email(peer)] -= int(count)
+    return counts
 
 
 def readers_behind(db: Db) -> set[Email]:

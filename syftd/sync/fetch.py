@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from syftd.errors import DiskFull, Gone, ItemError, Malformed, SyftdError
+from syftd.errors import AuthNeeded, DiskFull, Gone, ItemError, Malformed, SyftdError
 from syftd.names import Digest, Email
 from syftd.state import files
 from syftd.sync.parts import Parts
@@ -233,6 +233,8 @@ class Fetch:
     def _complain(self, pull: Pull, source: Email, error: BaseException) -> None:
         pull.failed, pull.blamed = True, source
         pull.missed = isinstance(error, (Gone, Malformed))
+        if isinstance(error, AuthNeeded):
+            return  # The transport itself says so with the next poll, once for everybody.
         remedy = error.remedy if isinstance(error, SyftdError) else ""
         self._parts.problem(
             "cannot-fetch", source, f"A large file from {source} is not here yet: {error}",

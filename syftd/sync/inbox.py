@@ -28,6 +28,8 @@ class Inbox:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._cursors: dict[str, str] = {}
+        self._down: set[str] = set()
+        """The transports that could not be read when they were asked last."""
         self._whole_at = float("-inf")
         self._listing = False
         self._again = False
@@ -51,10 +53,15 @@ class Inbox:
         peers = frozenset(contacts.in_state(parts.db, "accepted", "requested_by_me"))
         started = parts.clock.monotonic()
         # What is gone shows only in a whole listing: it tells that messages were read and that boxes were closed.
-        whole = started - self._whole_at >= parts.tuning.whole_seconds or outbox.readers_wait(parts.db)
-        cursors = {} if whole else dict(self._cursors)
+        whole = started - self._whole_at >= parts.tuning.whole_seconds
+        waits = outbox.readers_wait(parts.db)
         if whole:
             self._whole_at = started
+
+        def goes_on(transport: str) -> bool:
+            return not whole and (not waits or parts.router.capabilities(transport).tells_removal)
+
+        cursors = {transport: cursor for transport, cursor in self._cursors.items() if goes_on(transport)}
 
         def ask() -> Listed:
             answers = parts.router.list(peers, cursors)
@@ -74,12 +81,18 @@ class Inbox:
         self.last_poll = parts.clock.now()
         for transport, error in work.errors.items():
             remedy = error.remedy if isinstance(error, SyftdError) else ""
+            self._down.add(transport)
             parts.problem(
                 "transport", transport, f"The transport {transport} cannot be read: {error}",
                 remedy or "syftd goes on trying; see `syftd doctor`.",
             )  # fmt: skip
         for transport, listing in work.listings.items():
             parts.solved("transport", transport)
+            if transport in self._down:
+                # It answers again: what waited for that need not wait out its pause.
+                self._down.discard(transport)
+                with parts.db.commit():
+                    outbox.wake(parts.db)
             self._cursors[transport] = listing.cursor
             self._sort(transport, listing)
         later, self._later = self._later, {}

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 
 from syftd.errors import AuthNeeded, Gone, Permanent, Quota, Refused, SyftdError
-from syftd.names import Email
+from syftd.names import Digest, Email
 from syftd.state import outbox
 from syftd.sync.parts import Parts
 from syftd.sync.upload import Upload
@@ -70,6 +70,14 @@ class Outbox:
 
     def _submit(self, peer: Email, rows: list[outbox.Row]) -> None:
         parts = self._parts
+        chunks = {row.id: outbox.chunks_of(parts.db, row.id) for row in rows}
+
+        def admit(needed: list[Digest]) -> None:
+            """Nobody may read content before a message for them, judged by the rules, refers to it."""
+            try:
+                parts.router.admit(peer, parts.me, needed)
+            except Gone:
+                pass  # The reader will not find it either, and asks for it to be told anew.
 
         def send() -> tuple[tuple[int, str | None, BaseException | None], ...]:
             results: list[tuple[int, str | None, BaseException | None]] = []
@@ -77,6 +85,8 @@ class Outbox:
                 if row.id in self._recalled:
                     continue
                 try:
+                    if chunks[row.id]:
+                        admit(chunks[row.id])
                     transport, _ = parts.router.put(peer, row.box, row.name, row.payload or b"", private=row.private)
                 except SyftdError as error:
                     results.append((row.id, None, error))
@@ -119,6 +129,8 @@ class Outbox:
             pause = max(pause, 15.0)
         self._rests[row] = parts.clock.monotonic() + pause
         outbox.postpone(parts.db, row, parts.clock.now() + pause, str(error))
+        if isinstance(error, AuthNeeded):
+            return  # The transport itself says so with the next poll, once for everybody.
         kind = "untrusted-folder" if isinstance(error, Refused) else "cannot-send"
         remedy = error.remedy if isinstance(error, SyftdError) else ""
         parts.problem(
@@ -127,18 +139,27 @@ class Outbox:
         )  # fmt: skip
 
     def acknowledged(self, transport: str, listing: Listing, started: float) -> set[Email]:
-        """A sent message that is no longer listed has been read. Returns the peers whose window opened."""
+        """A sent message that has left its box has been read. Returns the peers whose window opened.
+
+        That shows in the listing itself where the transport tells it, and otherwise by what a whole one does not list.
+        A reader of the plain network leaves everything where it is: of such a message nobody learns that it was read.
+        """
         parts = self._parts
-        if not listing.complete:
+        left = {(ref.box, ref.name) for ref in listing.gone}
+        if not listing.complete and not left:
             return set()
         present = {ref.name for ref in listing.refs}
+
+        def is_read(row: outbox.Row) -> bool:
+            if (row.box, row.name) in left:
+                return True
+            missing = listing.complete and row.name not in present and listing.whole(row.peer)
+            return missing and self._sent_at.get(row.id, 0.0) < started
+
         read = [
             row
             for row in outbox.in_state(parts.db, "sent")
-            if row.transport == transport
-            and row.name not in present
-            and listing.whole(row.peer)
-            and self._sent_at.get(row.id, 0.0) < started
+            if row.transport == transport and is_read(row)
         ]
         if not read:
             return set()
@@ -159,10 +180,13 @@ class Outbox:
         self._removing = True
         self._taking_back = {row.id for row in rows}
         self._recalled -= self._taking_back
+        revoked = {row.id: outbox.chunks_revoked(parts.db, row.id) for row in rows}
 
         def remove() -> Removed:
             gone: list[int] = []
             for row in rows:
+                if revoked[row.id] and parts.router.dismiss(row.peer, parts.me, revoked[row.id]):
+                    continue
                 # Without a transport's name the answer was lost, or never came: it may lie on any of the peer's.
                 refs = parts.router.refs(row.peer, row.box, row.name)
                 if row.transport:

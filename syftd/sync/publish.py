@@ -27,6 +27,9 @@ _VERDICTS = 200
 _VERDICT_BYTES = 512 * 1024
 _VERDICT_SECONDS = 7 * 86400.0
 _ALL = -1
+_COMPACTED = 20
+"""So many small messages may lie unread, or read, for a reader who takes nothing out of the box; the network's own
+owners begin to merge them at the same number."""
 
 
 @dataclass
@@ -189,9 +192,10 @@ class Publish:
                 messages.told(parts.db, reader, [item.id for item in messages.untold(parts.db, reader)])
             self._judge_unread(reader, row, pending)
             if not extended:
+                self._compact(reader, pending)
                 row.voided = ()
             fresh: dict[str, bool] = {}
-            while self._window_open(reader):
+            while not extended or self._window_open(reader):
                 # A verdict comes before everything that happened to its paths since: it says what they were then.
                 verdicts = self._verdicts(reader) if tells_verdicts and parts.router.carries_private(reader) else []
                 if verdicts and len(verdicts) < len(messages.untold(parts.db, reader, len(verdicts) + 1)):
@@ -358,6 +362,23 @@ class Publish:
             self._void(envelope)
             if envelope.seq is not None:
                 row.voided = tuple(sorted({*row.voided, *envelope.voided, envelope.seq}))
+
+    def _compact(self, reader: Email, pending: _Pending) -> None:
+        """A reader of the plain network takes nothing out of its box, so that it would only grow. Many small messages are
+        taken back and what their paths hold now is told once more, in few."""
+        parts = self._parts
+        small = [
+            row
+            for row in outbox.events_to(parts.db, reader)
+            if row.state == "sent" and row.bytes < parts.tuning.envelope_bytes // 4
+        ]
+        if len(small) < _COMPACTED:
+            return
+        for row in small:
+            paths = [RelPath(path) for path in outbox.paths(parts.db, row.id)]
+            views.doubt(parts.db, reader, paths)
+            pending.paths.update(dict.fromkeys(paths))
+            self._void(row)
 
     def _void(self, envelope: outbox.Row) -> None:
         outbox.void(self._parts.db, envelope.id)

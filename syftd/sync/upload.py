@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from syftd.errors import ContentMissing, Exists, InMotion, SyftdError
+from syftd.errors import AuthNeeded, ContentMissing, Exists, InMotion, SyftdError
 from syftd.names import Digest, Email, RelPath
 from syftd.plan.own import Content
 from syftd.state import files, outbox
@@ -250,6 +250,8 @@ class Upload:
         if isinstance(error, (InMotion, ContentMissing)):
             lift.changed = True  # Saved anew, renamed or deleted meanwhile: the scanner brings what is there now.
             return
+        if isinstance(error, AuthNeeded):
+            return  # The transport itself says so with the next poll, once for everybody.
         remedy = error.remedy if isinstance(error, SyftdError) else ""
         self._parts.problem(
             "cannot-upload", lift.path, f"{lift.path} is not sent yet: {error}",

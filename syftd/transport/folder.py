@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -81,6 +81,11 @@ class FolderMailbox:
     def capabilities(self) -> Capabilities:
         """What this folder can do; `carries_private` is the owner's word."""
         return self._capabilities
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Folders that could not be read, and why."""
+        return self.unreadable
 
     def put(self, box: Box, name: str, content: bytes | memoryview, *, private: bool, replace: bool = False) -> Ref:
         """Stores an object whole or not at all, durably. See `Mailbox.put`."""
@@ -150,6 +155,14 @@ class FolderMailbox:
                 with disk.opened_folder(folder, ref.name[:2]) as shard:
                     if shard is not None:
                         disk.remove_file(shard, ref.name)
+
+    def admit(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Nothing to do: whoever reaches the folder reads all chunks in it."""
+        layout.require_owner(box, self.me)
+
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Nothing to do, as above."""
+        layout.require_owner(box, self.me)
 
     def share(self, box: Box) -> None:
         """Creates a box of mine; again is success. Who can reach it is what the directory's permissions say."""

@@ -49,6 +49,11 @@ def box_of(name: str, owner: Email) -> Box | None:
     return None
 
 
+def author(box: Box) -> Email:
+    """Who writes what lies in a box: the peer proposes, the datasite tells, blobs and profile are their owner's."""
+    return box.datasite if box.kind == "outbox" else box.peer
+
+
 def preference(name: str) -> tuple[bool, int]:
     """Sorts folders of one and the same box, best first: the one of our own version, then the newest patch."""
     version = _VERSION.fullmatch(name.split("#")[1])

@@ -8,7 +8,7 @@ chunks named by their digest, its ``profile`` box the one version file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -75,6 +75,7 @@ class Listing:
 
     `incomplete` names the parties of whom even a complete listing does not tell everything, because a folder of theirs
     could not be read or holds too much: of them nothing is gone, and nobody else's mail is any the worse for it.
+    `gone` is what has left its box since the cursor, where the transport tells that (`Capabilities.tells_removal`).
     """
 
     refs: tuple[Ref, ...]
@@ -82,6 +83,7 @@ class Listing:
     cursor: str
     complete: bool
     incomplete: frozenset[Email] = frozenset()
+    gone: tuple[Ref, ...] = ()
 
     def whole(self, peer: Email) -> bool:
         """Whether everything between me and `peer` is here, so that what is missing is gone."""
@@ -93,7 +95,10 @@ class Capabilities:
     """What a transport can do. `max_object` in bytes; `min_poll` in seconds.
 
     `authenticates_sender`: the service vouches for who wrote an object. `carries_private`: content that not everybody
-    may read may travel. `creator_owns`: what I put into another's box stays mine, and only I can remove it.
+    may read may travel. `creator_owns`: what I put into another's box stays mine and counts as my storage; whoever else
+    removes it only takes it out of the box. `tells_removal`: a listing with a cursor tells what left its box, so that no
+    whole listing is needed to learn what was read. `keeps_contacts`: the owner's list of contacts is kept there too, for
+    other programs of the network.
     """
 
     conditional_put: bool
@@ -104,6 +109,8 @@ class Capabilities:
     carries_private: bool
     creator_owns: bool
     min_poll: float
+    tells_removal: bool = False
+    keeps_contacts: bool = False
 
 
 class Watch(Protocol):
@@ -125,6 +132,10 @@ class Mailbox(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person may want to know beside whether it works: use of a quota, several things of one name."""
+
     def put(self, box: Box, name: str, content: bytes | memoryview, *, private: bool, replace: bool = False) -> Ref:
         """Stores an object whole or not at all. Create-only: the same bytes under the same name again is success, other
         bytes raise Exists. `replace` (profile only) overwrites atomically. `private` says that not everybody may read
@@ -140,7 +151,15 @@ class Mailbox(Protocol):
         """The object's bytes, or a range of them. Raises Gone when it is not there."""
 
     def remove(self, ref: Ref) -> None:
-        """Removes an object; one that is gone already is success."""
+        """Removes an object; one that is gone already is success. From then on this mailbox does not list it; for others
+        it may take until the next listings."""
+
+    def admit(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Lets `reader` read these objects of my blobs box; again is success. Before that nobody need be able to. Raises
+        Gone when one of them is not there. Where everybody reads everything there is nothing to do."""
+
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Takes back what `admit` has given, as far as the objects are there; again is success."""
 
     def share(self, box: Box) -> None:
         """Creates a box of mine and opens it to its other party; again is success."""

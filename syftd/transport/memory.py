@@ -5,7 +5,7 @@ The hub is the service that both parties reach; it outlives the mailboxes, as st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any, Final
@@ -36,18 +36,26 @@ PLENTY: Final = Capabilities(
 class _Object:
     content: bytes
     since: int
+    readers: set[Email] = field(default_factory=set)
+    """Who beside its owner may read it, in a blobs box."""
 
 
 @dataclass(slots=True)
 class _Folder:
     born: str
     objects: dict[str, _Object] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    """When something of that name was last removed."""
 
 
 class MemoryHub:
-    """The storage that the memory mailboxes of several people share. Safe to use from any thread."""
+    """The storage that the memory mailboxes of several people share. Safe to use from any thread.
 
-    def __init__(self) -> None:
+    With `admits` nobody reads a chunk of another's to which its owner has not let them; without it everybody reads all.
+    """
+
+    def __init__(self, *, admits: bool = False) -> None:
+        self.admits = admits
         self.lock = RLock()
         self.folders: dict[Box, _Folder] = {}
         self.watchers: dict[int, tuple[Email, Callable[[], None]]] = {}
@@ -125,6 +133,11 @@ class MemoryMailbox:
         """What this mailbox says of itself."""
         return self._capabilities
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
     def put(self, box: Box, name: str, content: bytes | memoryview, *, private: bool, replace: bool = False) -> Ref:
         """Stores an object whole or not at all. See `Mailbox.put`."""
         layout.require_writer(box, self.me)
@@ -154,6 +167,7 @@ class MemoryMailbox:
         seen, _, of = cursor.partition("@")
         since = int(seen) if self._capabilities.cursor and of == circle and seen.isdigit() else 0
         refs: list[Ref] = []
+        gone: list[Ref] = []
         opened: list[Opened] = []
         incomplete = set(self.unreadable)
         with self._hub.lock:
@@ -167,6 +181,9 @@ class MemoryMailbox:
                     opened.append(Opened(box, folder.born))
                 if box.other(self.me) not in peers:
                     continue
+                if since and self._capabilities.tells_removal:
+                    left = (name for name, at in folder.removed.items() if at > since and name not in folder.objects)
+                    gone += [Ref(box, name, -1, self.name) for name in left]
                 for name, found in folder.objects.items():
                     if found.since <= since:
                         continue
@@ -179,7 +196,7 @@ class MemoryMailbox:
         listed = tuple(refs) if self.arrange is None else tuple(self.arrange(tuple(refs)))
         self._meet("list.reply", None, "")
         place = f"{upto}@{circle}" if self._capabilities.cursor else ""
-        return Listing(listed, tuple(opened), place, since == 0, frozenset(incomplete))
+        return Listing(listed, tuple(opened), place, since == 0, frozenset(incomplete), tuple(gone))
 
     def get(self, ref: Ref, offset: int = 0, length: int | None = None) -> bytes:
         """The object's bytes or a range of them."""
@@ -191,6 +208,9 @@ class MemoryMailbox:
         with self._hub.lock:
             folder = self._hub.folders.get(ref.box)
             found = None if folder is None else folder.objects.get(ref.name)
+            closed = self._hub.admits and ref.box.kind == "blobs"
+            if found is not None and closed and self.me not in (ref.box.owner, *found.readers):
+                found = None  # As on a service that shows nobody what they may not read.
         if found is None:
             raise Gone(f"{ref.name} is not in the {ref.box.kind} box of {ref.box.owner}")
         self._meet("get.reply", ref.box, ref.name)
@@ -204,9 +224,35 @@ class MemoryMailbox:
         with self._hub.lock:
             folder = self._hub.folders.get(ref.box)
             removed = None if folder is None else folder.objects.pop(ref.name, None)
+            if folder is not None and removed is not None and self._capabilities.tells_removal:
+                folder.removed[ref.name] = self._hub.step()
             if removed is not None:
                 self._hidden.pop((ref.box, ref.name, removed.since), None)
         self._meet("remove.reply", ref.box, ref.name)
+
+    def admit(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Lets `reader` read these chunks of ours."""
+        layout.require_owner(box, self.me)
+        self._meet("admit", box, reader)
+        with self._hub.lock:
+            folder = self._folder(box)
+            for name in names:
+                found = folder.objects.get(name)
+                if found is None:
+                    raise Gone(f"{name} is not in the {box.kind} box of {box.owner}")
+                found.readers.add(reader)
+        self._meet("admit.reply", box, reader)
+
+    def dismiss(self, box: Box, names: Sequence[str], reader: Email) -> None:
+        """Takes back what `admit` has given."""
+        layout.require_owner(box, self.me)
+        self._meet("dismiss", box, reader)
+        with self._hub.lock:
+            folder = self._hub.folders.get(box)
+            for name in names:
+                if folder is not None and name in folder.objects:
+                    folder.objects[name].readers.discard(reader)
+        self._meet("dismiss.reply", box, reader)
 
     def share(self, box: Box) -> None:
         """Creates a box of mine and opens it to its other party; again is success."""

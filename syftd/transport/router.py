@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from syftd.errors import AuthNeeded, Exists, Permanent, Quota, Transient, TransportError
+from syftd.errors import AuthNeeded, Exists, Gone, Permanent, Quota, Transient, TransportError
 from syftd.names import Email
 from syftd.seams import Clock, Random
 from syftd.transport.circuit import Circuit, State, try_order, verdict
 from syftd.transport.layout import PROFILE_NAME
-from syftd.transport.mailbox import Box, Capabilities, Listing, Mailbox, Ref, Watch, profile
+from syftd.transport.mailbox import Box, Capabilities, Listing, Mailbox, Ref, Watch, blobs, profile
 
 REMEMBERED: Final = 10_000
 """For so many objects the router knows where they went."""
@@ -28,13 +28,15 @@ Key = tuple[Box, str]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a transport fares, for `status`. `next_try` is in seconds since the epoch, None when it is not paused."""
+    """How a transport fares, for `status`. `next_try` is in seconds since the epoch, None when it is not paused; `notes`
+    is what else people may want to know about it."""
 
     name: str
     state: State
     error: str
     remedy: str
     next_try: float | None
+    notes: tuple[str, ...] = ()
 
 
 class _Watches:
@@ -125,6 +127,26 @@ class Router:
 
         return self._first(peer, try_order(self.transports(peer), bound), store)
 
+    def admit(self, peer: Email, me: Email, chunks: Sequence[str]) -> None:
+        """Lets a peer read chunks of ours where that peer will look for them: on the first transport that has them all."""
+        errors: list[TransportError] = []
+        for name in self.transports(peer):
+            try:
+                with self._attempt(name) as mailbox:
+                    mailbox.admit(blobs(me), chunks, peer)
+                return
+            except TransportError as error:
+                errors.append(error)
+        raise verdict(errors) if errors else Permanent(f"no transport is set up for {peer}")
+
+    def dismiss(self, peer: Email, me: Email, chunks: Sequence[str]) -> dict[str, TransportError]:
+        """Takes back from a peer what `admit` has given, wherever it lies; returns the errors of the transports where that
+        failed."""
+        errors: dict[str, TransportError] = {}
+        for name in self._mailboxes:
+            self._tried(name, lambda mailbox: mailbox.dismiss(blobs(me), chunks, peer), errors)
+        return errors
+
     def list(self, peers: frozenset[Email], cursors: Mapping[str, str]) -> dict[str, Listing | TransportError]:
         """What every transport has for us, or why it does not say. `cursors` by transport, missing ones begin anew."""
         found: dict[str, Listing | TransportError] = {}
@@ -209,6 +231,32 @@ class Router:
             self._tried(name, write, errors)
         return errors
 
+    @property
+    def keeps_contacts(self) -> bool:
+        """Whether any transport keeps the list of contacts."""
+        return any(mailbox.capabilities.keeps_contacts for mailbox in self._mailboxes.values())
+
+    def publish_contacts(self, me: Email, name: str, fill: Callable[[bytes], bytes]) -> dict[str, TransportError]:
+        """Writes our list of contacts where the network's programs keep it; `fill` makes it from what is there (b"" when
+        nothing is). Returns the errors of the transports where that failed."""
+        errors: dict[str, TransportError] = {}
+
+        def write(mailbox: Mailbox) -> None:
+            if not mailbox.capabilities.keeps_contacts:
+                return
+            try:
+                before = mailbox.get(Ref(profile(me), name, -1, mailbox.name))
+            except Gone:
+                before = b""
+            content = fill(before)
+            if content != before:
+                mailbox.share(profile(me))
+                mailbox.put(profile(me), name, content, private=True, replace=True)
+
+        for transport in self._mailboxes:
+            self._tried(transport, write, errors)
+        return errors
+
     # -- life -------------------------------------------------------------------------------------------------------
 
     def watch(self, wake: Callable[[], None]) -> Watch | None:
@@ -236,6 +284,7 @@ class Router:
                 circuit.error,
                 circuit.remedy,
                 now + max(0.0, circuit.until - monotonic) if circuit.paused else None,
+                self._mailboxes[name].notes,
             )
             for name, circuit in circuits.items()
         )

@@ -502,5 +502,6 @@ def store_profile_and_blob(mailbox: Mailbox) -> Digest:
     mailbox.share(blobs(mailbox.me))
     mailbox.share(profile(mailbox.me))
     mailbox.put(blobs(mailbox.me), digest, b"blob", private=True)
+    mailbox.admit(blobs(mailbox.me), (digest,), OWNER)
     mailbox.put(profile(mailbox.me), PROFILE_NAME, b"{}", private=False, replace=True)
     return digest

@@ -82,7 +82,7 @@ class Walk:
         self.seed = seed
         begin = random.Random(f"walk {seed}")
         tuning = SMALL if begin.random() < 0.7 else Tuning(inline_bytes=4096)
-        self.world = World(folder, seed, tuning=tuning, virtual=True, with_jobs=True, hubs=begin.choice((1, 1, 2)))
+        self.world = World(folder, seed, tuning=tuning, virtual=True, with_jobs=True, admits=True, hubs=begin.choice((1, 1, 2)))
         self.coverage: Counter[str] = Counter()
         self.weather = Weather()
         self.chance = begin

@@ -326,11 +326,14 @@ _worlds = 0
 
 
 class World:
-    """All datasites, the storage between them, the clock and the seed."""
+    """All datasites, the storage between them, the clock and the seed.
+
+    With `admits` nobody reads chunks to which they were not let; tests that write messages by hand do without.
+    """
 
     def __init__(
         self, folder: Path, seed: int = 0, *, on_disk: bool = False, tuning: Tuning | None = None, virtual: bool = False,
-        with_jobs: bool = False, hubs: int = 1,
+        with_jobs: bool = False, hubs: int = 1, admits: bool = False,
     ) -> None:  # fmt: skip
         global _worlds
         _worlds += 1
@@ -339,7 +342,7 @@ class World:
         self.chance = random.Random(seed)
         self.clock = WorldClock()
         self.random = SeededRandom(random.Random(f"identities {seed}"))
-        self.hubs = {name: MemoryHub() for name in ("memory", "spare")[:hubs]}
+        self.hubs = {name: MemoryHub(admits=admits) for name in ("memory", "spare")[:hubs]}
         self.hub = self.hubs["memory"]
         self.sites: dict[Email, Site] = {}
         self.watchers: list[Callable[[Site, Box, str, bytes], None]] = []

@@ -69,7 +69,7 @@ class World:
         return row
 
     def peer(self, email: Email = PEER, state: PeerState = "accepted", version: str = "0.1.117") -> None:
-        contacts.put(self.db, contacts.Peer(email, state, NOON, "born", version, frozenset({"blobs"}), ""))
+        contacts.put(self.db, contacts.Peer(email, state, NOON, "born", version, frozenset({"blobs", "stream"}), ""))
 
     def letter(self, path: str, *, sent: bool = False, peer: Email = PEER) -> int:
         box = mailbox.outbox(ME, peer)
@@ -134,6 +134,14 @@ def test_what_is_on_its_way_is_counted_for_its_own_peer(world: World) -> None:
     told = {one["email"]: one for one in world.get("/v1/status")["peers"]}
     assert (told[PEER]["to_send"], told[PEER]["to_fetch"], told[PEER]["waiting_verdict"]) == (3, 2, 1)
     assert (told[OTHER]["to_send"], told[OTHER]["to_fetch"], told[OTHER]["waiting_verdict"]) == (0, 0, 0)
+
+
+def test_what_a_reader_of_the_plain_network_was_sent_is_on_its_way_no_more(world: World) -> None:
+    contacts.put(world.db, contacts.Peer(PEER, "accepted", NOON, "born", "0.1.117", frozenset(), ""))
+    world.letter("a")
+    world.letter("b", sent=True)
+    (told,) = world.get("/v1/status")["peers"]
+    assert told["to_send"] == 1
 
 
 def test_only_jobs_that_wait_for_me_are_waiting(world: World) -> None:

@@ -65,6 +65,16 @@ def test_transports_in_order(places: Places) -> None:
     assert (two.name, two.path, two.trusted, two.peers) == ("folder", Path.home() / "b", False, ("bob@x.org",))
 
 
+def test_google_drive_and_what_it_may_carry(places: Places) -> None:
+    mine = '[[transport]]\nkind="gdrive"\n'
+    ours = '[[transport]]\nkind="gdrive"\nname="ours"\ndrive_id="0A"\n'
+    theirs = '[[transport]]\nkind="gdrive"\nname="theirs"\ndrive_id="0B"\ntrusted=true\n'
+    found = config.load(write(places, GOOD + mine + ours + theirs), env={}).transport
+    assert [(one.name, one.drive_id, one.carries_private, one.quota_share) for one in found] == [
+        ("gdrive", "", True, 0.5), ("ours", "0A", False, 0.5), ("theirs", "0B", True, 0.5)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "says", "remedy"),
     [
@@ -75,6 +85,13 @@ def test_transports_in_order(places: Places) -> None:
         (GOOD + "[[transport]]\nkind='folder'\npath='x'", "“x” is not absolute", "~/"),
         (GOOD + "[[transport]]\nkind='pigeon'\npath='/x'", "transport[1].kind", ""),
         (GOOD + "[[transport]]\nkind='folder'", "transport[1].path", ""),
+        (GOOD + "[[transport]]\nkind='gdrive'\npath='/x'", "of kind “gdrive” has no “path”", "folder"),
+        (GOOD + "[[transport]]\nkind='folder'\npath='/x'\ndrive_id='a'", "of kind “folder” has no “drive_id”", "gdrive"),
+        (GOOD + "[[transport]]\nkind='gdrive'\ntrusted=true", "“trusted” is for folders", "two parties"),
+        (GOOD + "[[transport]]\nkind='gdrive'\ndrive_id='a b'", "not the id of a shared drive", "browser"),
+        (GOOD + "[[transport]]\nkind='gdrive'\nquota_share=2", "quota_share", ""),
+        (GOOD + "[[transport]]\nkind='gdrive'\ndrive_endpoint='http://evil.example'", "not an address", "https"),
+        (GOOD + "[[transport]]\nkind='gdrive'\nname='../x'", "cannot be the name", "letters"),
         (GOOD + "transport = 3", "“transport” is a list", "[[transport]]"),
         (GOOD + "[[transport]]\npath='/x'\nkind='folder'\n" * 2, "two transports are called “folder”", "name"),
         (GOOD + "[sync]\nworkers = 0", "“sync.workers”", ""),

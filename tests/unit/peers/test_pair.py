@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from syftd.names import PERMISSION_FILE, Digest, Email, RelPath
@@ -246,3 +249,31 @@ def test_what_is_public_is_followed_and_asked_for_through_an_open_folder(world: 
     world.settle()
     assert bob.tree(ann.email)["public/note"] == b"for all again"
     assert not ann.quarantined
+
+
+# -- the list of contacts -----------------------------------------------------------------------------------------------
+
+
+def test_the_list_of_contacts_is_kept_where_the_networks_programs_look_for_it(world: World) -> None:
+    ann, bob = world.site("ann"), world.site("bob")
+    ann.mailbox._capabilities = replace(ann.mailbox.capabilities, keeps_contacts=True)
+    ref = mailbox.Ref(mailbox.profile(ann.email), "SYFT_peers.json", -1, "memory")
+    theirs = {"old@example.org": {"state": "accepted", "public_encryption_bundle": {"id": "did"}}}
+    ann.mailbox.share(mailbox.profile(ann.email))
+    ann.mailbox.put(mailbox.profile(ann.email), ref.name, json.dumps(theirs).encode(), private=True, replace=True)
+
+    def kept() -> dict[str, object]:
+        found: dict[str, object] = json.loads(ann.mailbox.get(ref))
+        return found
+
+    ann.guarded(lambda: ann.engine.pairing.add(bob.email))
+    ann.poll()
+    world.drain()
+    assert kept() == {**theirs, str(bob.email): {"state": "requested_by_me"}}
+    world.settle()
+    bob.guarded(lambda: bob.engine.pairing.accept(ann.email))
+    world.settle()
+    assert kept() == {**theirs, str(bob.email): {"state": "accepted"}}
+    ann.guarded(lambda: ann.engine.pairing.remove(bob.email))
+    world.settle()
+    assert kept() == theirs

@@ -9,7 +9,7 @@ import tracemalloc
 from syftd.transport import mailbox
 from syftd.wire import names as wire_names
 from syftd.wire.messages import Limits
-from tests.engine.world import Site, World
+from tests.sim.world import Site, World
 from tests.unit.sync.letters import let_see
 
 BOMBS = 4

@@ -228,3 +228,30 @@ def test_chunks_that_vanished_are_brought_up_again_for_who_asks(
     world.settle()
     assert bob.tree(ada.email).get("public/large.bin") == LARGE
     judge.at_rest()
+
+
+def test_a_chunk_is_opened_to_those_who_are_told_of_it_and_closed_when_that_is_taken_back(
+    world: World, ada: Site, bob: Site
+) -> None:
+    world.hub.admits = True
+    cy = world.site("cy")
+    world.befriend(ada, cy)
+    ada.rules("team", read=[bob.email, cy.email])
+    world.settle()
+    for reader in (bob, cy):
+        reader.crash()  # Both leave unread what they are told.
+        reader.restart = lambda: None  # type: ignore[method-assign]
+    ada.write("team/large.bin", LARGE)
+    for _ in range(4):
+        let_see(ada)
+
+    def readers() -> set[frozenset[str]]:
+        with world.hub.lock:
+            found = world.hub.folders[mailbox.blobs(ada.email)].objects.values()
+            return {frozenset(one.readers) for one in found}
+
+    assert readers() == {frozenset({bob.email, cy.email})}
+    ada.rules("team", read=[cy.email])
+    for _ in range(4):
+        let_see(ada)
+    assert readers() == {frozenset({cy.email})}

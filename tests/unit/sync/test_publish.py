@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -264,6 +265,51 @@ def test_a_peer_without_extensions_gets_plain_messages_and_no_verdicts(world: Wo
     assert {str(change.path) for events in told for change in events.changes} >= {"public/a.txt", "drop/x.txt"}
     stamps = [events.made_at for events in told]
     assert stamps == sorted(set(stamps))
+
+
+def test_for_a_reader_who_takes_nothing_out_of_the_box_many_small_messages_become_few(
+    world: World, ada: Site, bob: Site
+) -> None:
+    understands(bob, ada)
+    bob.crash()  # A program of the plain network reads and removes nothing.
+    bob.restart = lambda: None  # type: ignore[method-assign]
+    for number in range(90):
+        ada.write(f"public/{number % 7}.txt", b"version %d" % number)
+        ada.write("public/gone.txt", b"x") if number == 3 else None
+        ada.delete("public/gone.txt") if number == 5 else None
+        let_see(ada)
+        assert len(lying(ada, bob)) <= 21, "the box does not only grow"
+    let_see(ada)
+    last: dict[str, Digest | None] = {}
+    for events in lying(ada, bob):
+        last.update({str(change.path): change.after for change in events.changes})
+    assert last == {
+        **{f"public/{number % 7}.txt": Digest.of(b"version %d" % number) for number in range(83, 90)}, "public/gone.txt": None
+    }  # fmt: skip
+    row = views.reader(ada.db, bob.email)
+    assert row is not None and not row.behind
+
+
+def test_where_removal_is_told_a_closed_window_opens_without_a_whole_listing(
+    narrow: tuple[World, Judge, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, judge, ada, bob = narrow
+    for site in (ada, bob):
+        site.mailbox._capabilities = replace(site.mailbox.capabilities, tells_removal=True)
+    world.settle()
+    cursors: list[str] = []
+    listing = ada.mailbox.list
+    monkeypatch.setattr(ada.mailbox, "list", lambda cursor, peers: (cursors.append(cursor), listing(cursor, peers))[1])
+    for name in "abcde":
+        ada.write(f"public/{name}.txt", name.encode())
+    let_see(ada)
+    assert len(lying(ada, bob)) == 2
+    for _ in range(6):
+        world.round(3.0)
+    assert len(bob.tree(ada.email)) == 5
+    assert cursors and all(cursors)
+    world.settle()
+    judge.at_rest()
 
 
 def test_too_large_for_a_peer_without_blobs_is_a_problem_and_stops_nothing(world: World, ada: Site, bob: Site) -> None:

@@ -1,0 +1,1 @@
+"""Google Drive as a transport. Nothing here imports Google's libraries until Drive is first used."""
