@@ -63,8 +63,6 @@ TABLE: Final[dict[str, Entry]] = {
 }
 
 PLANNED: Final[dict[str, str]] = {
-    "login": "A folder needs no account: write it into the configuration as a [[transport]].",
-    "logout": "A folder needs no account, so there is nothing to leave.",
     "datasets": "Put a table into private/NAME/ and a made-up sample of it into public/; jobs ask for it with --data NAME.",
     "policy": "Each job is approved by a person: `syftd jobs show ID`, then `syftd jobs approve ID`.",
     "lease": "Each job is approved by a person: `syftd jobs show ID`, then `syftd jobs approve ID`.",

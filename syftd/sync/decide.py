@@ -169,12 +169,15 @@ class Decide:
                 self._publish.dirty(paths, also=sender)
                 self._publish.build(sender)
         else:
-            # A new start costs a full pass, so it is had once in a while however often it is asked for.
+            # A new start costs a full pass, so it is had once in a while however often it is asked for. Who asks too
+            # soon is heard later: what was told last time may have been lost, and nothing else would bring it.
             now = parts.clock.monotonic()
-            if now - self._restarted.get(sender, -_RESTART_SECONDS) >= _RESTART_SECONDS:
-                self._restarted[sender] = now
-                self._publish.restart(sender)
-                self._publish.build(sender)
+            if now - self._restarted.get(sender, -_RESTART_SECONDS) < _RESTART_SECONDS:
+                self._inbox.retry(letter)
+                return
+            self._restarted[sender] = now
+            self._publish.restart(sender)
+            self._publish.build(sender)
         self._finish(letter)
 
     # -- waiting for large content ---------------------------------------------------------------------------------

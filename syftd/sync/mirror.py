@@ -226,7 +226,10 @@ class Mirror:
                 self._step(owner, path, known, knowledge, contents, seen.get(path), withheld, batch)
                 continue
             except Stale:
+                # Somebody saved just now. If that goes away again before it is looked at, nothing else would bring this back.
                 parts.look_again(owner, path)
+                self._failed.setdefault(owner, {})[path] = None
+                reason = None
             except DiskFull as error:
                 self._failed.setdefault(owner, {}).update(dict.fromkeys(ordered[number:]))
                 parts.problem("disk-full", owner, str(error), error.remedy or "Free some space; syftd continues by itself.")

@@ -362,6 +362,8 @@ class Publish:
             self._void(envelope)
             if envelope.seq is not None:
                 row.voided = tuple(sorted({*row.voided, *envelope.voided, envelope.seq}))
+            # It may have been the one that said that everything has been told; saying so again does no harm.
+            row.completed = False
 
     def _compact(self, reader: Email, pending: _Pending) -> None:
         """A reader of the plain network takes nothing out of its box, so that it would only grow. Many small messages are

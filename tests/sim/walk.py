@@ -378,6 +378,9 @@ class Walk:
         if weather.disk and draw < weather.disk and call in _CHANGES | _READS:
             self.coverage["disk error"] += 1
             raise failure(self.chance.choice((errno.EIO, errno.EACCES)), call)
+        assert site.machine is not None
+        if call == "rename" and not site.machine.volume.habits.exchanges:
+            return  # Such a disk has a gap between the last look and the rename, and nobody can close it.
         if weather.meddle and not self._meddling and self.chance.random() < weather.meddle:
             self._meddle(site)
 
