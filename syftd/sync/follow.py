@@ -101,6 +101,7 @@ class Follow:
         row.next_seq = position.sequence + 1
         row.previous = Digest.of(letter.payload)
         row.gap_since, row.asked = None, 0
+        self._asks_at.pop(owner, None)
         self._accept(letter, owner, events, row)
         return True
 
