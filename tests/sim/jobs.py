@@ -15,6 +15,7 @@ from typing import Any
 
 from syftd.jobs import sandbox
 from syftd.jobs.sandbox import Output, Result, SandboxUnavailable, Spec
+from tests.sim.adversity import require
 
 _LEFT = re.compile(rb"left by ([^ ]+) run (\d+)")
 
@@ -54,8 +55,8 @@ class Runs:
         """Runs nothing, and leaves what a run leaves."""
         job, number = out.parent.name, int(out.name.removeprefix("run-"))
         found = digest_of(spec.job, list(spec.data))
-        assert found == self.yes.get(job), f"I16: job {job} ran with other files than its owner said yes to"
-        assert (job, number) not in self.started, f"I16: run {number} of job {job} was started twice"
+        require(found == self.yes.get(job), f"I16: job {job} ran with other files than its owner said yes to")
+        require((job, number) not in self.started, f"I16: run {number} of job {job} was started twice")
         self.started.append((job, number))
         self._meet(out, "job.run")
         if self._chance().random() < 0.1:

@@ -18,6 +18,7 @@ from syftd.state import contacts, files, messages, outbox, problems, streams, vi
 from syftd.transport.mailbox import Box
 from syftd.wire import codec
 from syftd.wire.messages import Limits
+from tests.sim.adversity import require
 from tests.sim.jobs import Runs, left_in
 from tests.sim.kernel import passed_over
 from tests.sim.world import Site, World, readable
@@ -78,24 +79,24 @@ class Judge:
             return
         message = codec.decode_events(payload, _LIMITS)
         reader = box.peer
-        assert message.owner == site.email == box.datasite
+        require(message.owner == site.email == box.datasite, f"I7: {message.owner} speaks in {box}")
         self.checks.update(("I3", "I7", "I8", "I17"))
         for change in message.changes:
             if change.after is not None:
-                assert site.parts.access.may_read(reader, change.path), f"I7: {reader} is told {change.path}"
+                require(site.parts.access.may_read(reader, change.path), f"I7: {reader} is told {change.path}")
                 with passed_over():
-                    assert site.parts.hidden(change.path) is None, f"I7: {change.path} never travels"
+                    require(site.parts.hidden(change.path) is None, f"I7: {change.path} never travels")
             if change.content is not None:
                 self.sent[site.email, reader].add(change.content)
                 self._let_out(site, change.content)
         for verdict in message.verdicts:
             known = self._verdicts.setdefault((site.email, reader, verdict.proposal), verdict.outcome)
-            assert known == verdict.outcome, f"I3: proposal {verdict.proposal} was {known} and is {verdict.outcome}"
+            require(known == verdict.outcome, f"I3: proposal {verdict.proposal} was {known} and is {verdict.outcome}")
         if message.stream is not None:
             key = (box, message.stream.epoch)
             digest = Digest.of(payload)
             known_digest = self._told[key].setdefault(message.stream.sequence, digest)
-            assert known_digest == digest, f"I8: number {message.stream.sequence} to {reader} is used twice"
+            require(known_digest == digest, f"I8: number {message.stream.sequence} to {reader} is used twice")
             self._voided[key].update(message.stream.voided)
 
     def _asks(self, box: Box, payload: bytes) -> None:
@@ -115,7 +116,7 @@ class Judge:
         runs = self._runs.get(site.email)
         if left is None or runs is None:
             return
-        assert left in runs.out, f"I17: what run {left[1]} of job {left[0]} left goes out, and nobody let it"
+        require(left in runs.out, f"I17: what run {left[1]} of job {left[0]} left goes out, and nobody let it")
 
     def turned(self, site: Site) -> None:
         """I14, after a turn of a control thread."""
@@ -268,13 +269,14 @@ def _watch_proposals(site: Site, judge: Judge) -> None:
 
     def carrying(proposal: Any, found: Any, large: Any) -> Any:
         judge.checks["I6"] += 1
-        assert not channel or proposal.sender == channel[0], f"I6: {channel[0]} speaks as {proposal.sender}"
+        speaker = channel[0] if channel else proposal.sender  # One that waited for large content has lost its letter.
+        require(proposal.sender == speaker, f"I6: {speaker} speaks as {proposal.sender}")
         for change in proposal.changes:
             may = site.parts.access.may_write(proposal.sender, change.path)
-            assert may, f"I6: {proposal.sender} may not write {change.path}"
+            require(may, f"I6: {proposal.sender} may not write {change.path}")
             with passed_over():
                 hidden = site.parts.hidden(change.path)
-            assert hidden is None, f"I6: {change.path} never travels"
+            require(hidden is None, f"I6: {change.path} never travels")
         return carry_out(proposal, found, large)
 
     decide.take, apply.carry_out = taking, carrying  # type: ignore[method-assign]
@@ -298,7 +300,7 @@ def _watch_deletions(site: Site, judge: Judge) -> None:
             deletions = _deletions(changes)
             total = files.count(site.db, site.email)
             reason = too_many_deletions(deletions, total, site.parts.deletion_limit)
-            assert reason is None, f"I13: {deletions} of {total} files are given up unasked: {reason}"
+            require(reason is None, f"I13: {deletions} of {total} files are given up unasked: {reason}")
         return commit(changes, rows, by, contents)
 
     own.commit, own.confirm = committing, confirming  # type: ignore[method-assign]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syftd import log
+from tests.sim.adversity import Violated
 from tests.sim.walk import Step, Walk, plan
 
 _MEMORY = Path("/dev/shm")
@@ -45,7 +46,7 @@ def tell(seed: int, steps: Sequence[Step] | None = None, *, around: Callable[[Wa
             if around is not None:
                 around(walk)
             walk.run(steps)
-        except Exception as error:
+        except (Exception, Violated) as error:
             told.broken, told.text = _named(error), f"{type(error).__name__}: {error}"
         finally:
             if walk is not None:
@@ -56,8 +57,8 @@ def tell(seed: int, steps: Sequence[Step] | None = None, *, around: Callable[[Wa
     return told
 
 
-def _named(error: Exception) -> str:
-    found = re.match(r"(I\d+):", str(error)) if isinstance(error, AssertionError) else None
+def _named(error: BaseException) -> str:
+    found = re.match(r"(I\d+):", str(error)) if isinstance(error, (AssertionError, Violated)) else None
     return "bug" if found is None else found[1]
 
 

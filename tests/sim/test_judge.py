@@ -7,6 +7,7 @@ import pytest
 from syftd.names import Digest, RelPath
 from syftd.rules.ruleset import Rule, Ruleset, render
 from syftd.state import files, messages, streams, views
+from tests.sim.adversity import Violated
 from tests.sim.judge import Judge
 from tests.sim.world import Site, World
 
@@ -61,7 +62,7 @@ def test_content_for_somebody_who_may_not_read_it_is_noticed_when_it_goes_out(
     ada.parts.access.may_read = honest  # type: ignore[method-assign]
     ada.engine.publish.taken_back = lambda row: None
     ada.engine.outbox.may_go = lambda row: True
-    with pytest.raises(AssertionError, match="I7"):
+    with pytest.raises(Violated, match="I7"):
         ada.engine.pump()
         world.drain()
 
@@ -72,7 +73,7 @@ def test_a_number_that_is_used_twice_is_noticed(judged: Judge, world: World, ada
     row.next_seq -= 1
     views.put_reader(ada.db, row)
     ada.write("public/a.txt", b"another content")
-    with pytest.raises(AssertionError, match="I8"):
+    with pytest.raises(Violated, match="I8"):
         world.settle()
 
 
