@@ -24,6 +24,7 @@ SyftdError                     title · remedy · exit code
    ├─ StateCorrupt     12      the database cannot be used and not be rebuilt
    ├─ DiskFull         13      nothing more fits where we must write
    │  └─ DiskReadOnly          nothing can be written there at all, for now
+   ├─ Unfinished               an accepted change cannot be carried on now; it is taken up again
    ├─ RootMissing      14      the data folder vanished or is not the one we know
    ├─ Halted           15      a plan waits for a person
    └─ NotRunning        4      a command needs the daemon and it does not answer
@@ -36,7 +37,8 @@ from __future__ import annotations
 __all__ = [
     "AuthNeeded", "ContentMissing", "Denied", "DiskFull", "DiskReadOnly", "Exists", "Forged", "Gone", "Halted", "InMotion",
     "ItemError", "LockHeld", "Malformed", "NameClash", "NotRunning", "Permanent", "Quota", "Refused", "RootMissing",
-    "ServiceError", "Stale", "StateCorrupt", "SyftdError", "TooLarge", "Transient", "TransportError", "UserError",
+    "ServiceError", "Stale", "StateCorrupt", "SyftdError", "TooLarge", "Transient", "TransportError", "Unfinished",
+    "UserError",
 ]  # fmt: skip
 
 
@@ -152,6 +154,10 @@ class DiskFull(ServiceError):
 
 class DiskReadOnly(DiskFull):
     """The disk takes nothing at all: it is mounted read-only. As with a full one, what was to be written waits."""
+
+
+class Unfinished(ServiceError):
+    """Something that was accepted cannot be carried to its end now, and must not be left half done."""
 
 
 class RootMissing(ServiceError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from syftd.errors import ContentMissing, ItemError, NameClash, ServiceError, Stale
+from syftd.errors import ContentMissing, ItemError, NameClash, ServiceError, Stale, Unfinished
 from syftd.names import Digest, Email, RelPath
 from syftd.plan.own import Content, OwnChange
 from syftd.state import contacts, files, messages, problems
@@ -118,8 +118,11 @@ class Apply:
                     rest.append(Step(change, stat, self._found_again(intent)))
                 else:
                     raise Stale("it is neither what it was nor what was proposed")
-            except ItemError as error:
+            except (Stale, NameClash, ContentMissing) as error:
                 ending.fail(change.path, error)
+            except ItemError as error:
+                # What cannot even be looked at may be in place already, and half of a proposal must not stay.
+                raise Unfinished(f"{change.path}: {error}", error.remedy) from error
         return self._end(proposal, rest, ending)
 
     def _kept(self, intent: messages.Intent) -> bytes | None:

@@ -77,7 +77,12 @@ class Decide:
         changed: list[RelPath] = []
         if messages.intended(parts.db, sender, proposal.id):
             # It was accepted before, and something like a full disk cut it short.
-            changed = self._apply.finish(sender, proposal.id)
+            try:
+                changed = self._apply.finish(sender, proposal.id)
+            except ServiceError as error:
+                self._verdicts.postpone(sender, proposal.id, error)
+                self._inbox.retry(letter)
+                return []
         elif messages.held_payload(parts.db, sender, proposal.id) is None:
             if not self._rules_fresh(proposal):
                 # A permission file above it was edited a moment ago; the next poll brings the letter again.

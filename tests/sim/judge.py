@@ -47,6 +47,8 @@ _LIMITS = Limits()
 _QUEUE = 500
 _DESCRIPTORS = 120
 _KEPT = 64
+_RECENT_SECONDS = 600.0
+"""Deletions of so long ago count as one with those of now (docs/architecture.md)."""
 
 
 class Judge:
@@ -55,7 +57,7 @@ class Judge:
     def __init__(self, world: World, runs: dict[Email, Runs] | None = None, *, apart: frozenset[Email] = frozenset()) -> None:
         """`apart`: people who take part without an engine, and for whom nothing need come to rest."""
         self._world = world
-        self._runs = runs or {}
+        self._runs = {} if runs is None else runs
         self._apart = apart
         self._told: dict[tuple[Box, str], dict[int, Digest]] = defaultdict(dict)
         self._voided: dict[tuple[Box, str], set[int]] = defaultdict(set)
@@ -177,7 +179,9 @@ class Judge:
             assert told is not None and not told.behind, f"I10: {peer} has not been told everything"
         for hub in self._world.hubs.values():
             for box in hub.boxes():
-                if box.kind in ("inbox", "outbox") and not {box.datasite, box.peer} & self._apart:
+                apart = {box.datasite, box.peer} & self._apart
+                # What somebody hostile sends is taken away like everything else.
+                if (box.kind in ("inbox", "outbox") and not apart) or (box.kind == "inbox" and box.peer in apart):
                     assert not hub.contents(box), f"I10: objects are left in {box}: {list(hub.contents(box))}"
 
     def _applied_once(self, site: Site) -> None:
@@ -286,6 +290,7 @@ def _watch_deletions(site: Site, judge: Judge) -> None:
     own = site.engine.own
     commit, confirm = own.commit, own.confirm
     confirmed: list[bool] = []
+    recent: list[tuple[float, int]] = []
 
     def confirming(halt: Any) -> Any:
         confirmed.append(True)
@@ -297,10 +302,14 @@ def _watch_deletions(site: Site, judge: Judge) -> None:
     def committing(changes: Any, rows: Any, by: str, contents: Any) -> Any:
         if by == site.email and not confirmed:
             judge.checks["I13"] += 1
-            deletions = _deletions(changes)
-            total = files.count(site.db, site.email)
+            now = site.world.clock.monotonic()
+            recent[:] = [(at, count) for at, count in recent if at >= now - _RECENT_SECONDS]
+            before = sum(count for _, count in recent)
+            deletions = _deletions(changes) + before if _deletions(changes) else 0
+            total = files.count(site.db, site.email) + before
             reason = too_many_deletions(deletions, total, site.parts.deletion_limit)
             require(reason is None, f"I13: {deletions} of {total} files are given up unasked: {reason}")
+            recent.append((now, _deletions(changes)))
         return commit(changes, rows, by, contents)
 
     own.commit, own.confirm = committing, confirming  # type: ignore[method-assign]

@@ -160,21 +160,22 @@ def permission_edges() -> None:
 
 def tells_the_proposer_only() -> None:
     """What a peer changed is told to that peer alone."""
-    commit = OwnTree.commit
+    commit = Apply._commit
 
-    def committing(self: OwnTree, changes: Any, rows: Any, by: str, contents: Any) -> None:
-        publish = self._publish
-        others = {peer: pending for peer, pending in publish._pending.items() if peer != by}
-        if by == self._parts.me:
-            others = {}
-        for peer in others:
-            del publish._pending[peer]
+    def committing(self: Apply, proposal: Any, ending: Any) -> None:
+        publish: Any = self._publish
+
+        def dirty(paths: Any, also: Any = None) -> None:
+            for path in paths if also in publish._pending else ():
+                publish._look_at(also, path)
+
+        publish.dirty = dirty
         try:
-            commit(self, changes, rows, by, contents)
+            commit(self, proposal, ending)
         finally:
-            publish._pending.update(others)
+            del publish.dirty
 
-    _set(OwnTree, "commit", committing)
+    _set(Apply, "_commit", committing)
 
 
 # -- ours --------------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ SMALL = Tuning(inline_bytes=4096, envelope_bytes=200, envelope_changes=3, window
 
 KINDS: dict[str, int] = {
     "save": 8, "save_there": 8, "save_twice": 2, "delete": 3, "delete_there": 2, "rename": 3, "rename_there": 2,
-    "change_rules": 7, "send_job": 5, "answer_job": 11, "delete_much": 1, "permit": 1, "work": 9, "rest": 18,
+    "change_rules": 7, "send_job": 5, "answer_job": 11, "delete_much": 3, "permit": 1, "work": 9, "rest": 18,
     "pass_time": 4, "poll": 2, "scan": 2, "crash": 3, "weather": 5, "listing": 2, "clock": 1, "hostile": 10, "keep": 1,
     "overflow": 1, "tidy": 1,
 }  # fmt: skip
