@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from syftd.errors import ItemError
 from syftd.names import Digest, Email
@@ -43,6 +43,7 @@ INVARIANTS = {
     "I17": "nothing that a job left gets out before its owner lets it",
 }
 
+T = TypeVar("T")
 _LIMITS = Limits()
 _QUEUE = 500
 _DESCRIPTORS = 120
@@ -154,8 +155,10 @@ class Judge:
         self.checks["I2"] += 1
         for owner in (site.email, *self._peers(site)):
             rows = {str(row.path): str(row.sha256) for row in files.below(site.db, owner, "")}
-            tree = _sent(_composed(site.tree(owner)), site.email if owner != site.email else None)
+            tree = _composed(site.tree(owner))
             disk = {path: str(Digest.of(content)) for path, content in tree.items()}
+            if owner != site.email:
+                rows, disk = (_without_unsent(each, tree, site.email) for each in (rows, disk))
             assert rows == disk, f"I2: {site.email}'s index of {owner} is not what is on the disk: {_apart(rows, disk)}"
         told = dict(
             site.db.all("SELECT path, sha256 FROM event WHERE seq IN (SELECT max(seq) FROM event GROUP BY path)")
@@ -203,7 +206,8 @@ class Judge:
         self.checks["I1"] += 1
         for reader in self._peers(site):
             other = self._world.sites[reader]
-            has, should = _sent(_composed(other.tree(site.email)), reader), _composed(readable(site, reader))
+            there = _composed(other.tree(site.email))
+            has, should = (_without_unsent(each, there, reader) for each in (there, _composed(readable(site, reader))))
             if other.machine is not None and other.machine.volume.habits.folds_case:
                 has, should = _without_clashes(has, should), _without_clashes(should, has)
             assert has == should, f"I1: {reader}'s mirror of {site.email}: {_apart(has, should)}"
@@ -327,17 +331,12 @@ def _composed(tree: dict[str, bytes]) -> dict[str, bytes]:
     return {unicodedata.normalize("NFC", path): content for path, content in tree.items()}
 
 
-def _sent(tree: dict[str, bytes], me: Email | None) -> dict[str, bytes]:
-    """A mirror without the job folders of `me` that have no run.sh: they wait for their author, who is told so."""
-    if me is None:
-        return tree
+def _without_unsent(paths: dict[str, T], mirror: dict[str, bytes], me: Email) -> dict[str, T]:
+    """Without the job folders of `me` that hold files and no run.sh: they wait for their author, who is told so."""
     inbox = f"app_data/job/inbox/{me}/"
-
-    def waits(path: str) -> bool:
-        name, inside, _ = path.removeprefix(inbox).partition("/")
-        return path.startswith(inbox) and bool(inside) and f"{inbox}{name}/run.sh" not in tree
-
-    return {path: content for path, content in tree.items() if not waits(path)}
+    folders = {path[len(inbox) :].partition("/")[0] for path in mirror if path.startswith(inbox)}
+    waiting = tuple(f"{inbox}{name}/" for name in folders if f"{inbox}{name}/run.sh" not in mirror)
+    return {path: what for path, what in paths.items() if not path.startswith(waiting)}
 
 
 def _without_clashes(tree: dict[str, bytes], other: dict[str, bytes]) -> dict[str, bytes]:
