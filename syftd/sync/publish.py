@@ -126,6 +126,10 @@ class Publish:
         for reader in self._pending:
             for path in views.shown_below(self._parts.db, reader, directory):
                 self._look_at(reader, path)
+            # A file that is gone, and whose going is still to be read, may lie ready for a reader all the same.
+            for path in outbox.paths_unread(self._parts.db, reader):
+                if not directory or path.startswith(directory + "/"):
+                    self._look_at(reader, path)
 
     def retry_later(self) -> None:
         """Takes up again what could not be told at the last attempt."""
