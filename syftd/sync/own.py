@@ -206,8 +206,8 @@ class OwnTree:
         """Stops for a person; the same kind of halt again only takes in more paths."""
         parts = self._parts
         old = problems.halt_on(parts.db, kind, parts.me)
-        if old is not None and (old.reason, tuple(old.paths)) == (reason, tuple(paths)):
-            return  # Every scan finds the same files gone; at rest nothing is written.
+        if old is not None and tuple(old.paths) == tuple(paths):
+            return  # Every scan finds the same files gone, and may word it in another way; at rest nothing is written.
         plan = old.id if old else "h-" + parts.random.token(4)
         with parts.db.commit():
             problems.halt(parts.db, problems.Halt(plan, kind, parts.me, parts.clock.now(), reason, tuple(paths)))

@@ -146,7 +146,8 @@ class SeamedDisk(RealDisk):
         self.busy_with: tuple[Email, str] | None = None
         """The file that is being replaced or removed just now."""
         self.coarse = False
-        """Whether two writes can bear one date here. Then the last look can be deceived; the loser is kept all the same."""
+        """Whether two writes can bear one date here, or names cannot be exchanged. Then somebody may save between the last
+        look and the change (docs/architecture.md); what they saved is in the trash all the same."""
         super().__init__(data, clock, random)
         self._meet = meet
 

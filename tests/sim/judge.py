@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from syftd.errors import ItemError
 from syftd.names import Digest, Email
 from syftd.plan.guard import too_many_deletions
-from syftd.state import contacts, files, messages, outbox, problems, streams, views
+from syftd.state import contacts, files, messages, outbox, streams, views
 from syftd.transport.mailbox import Box
 from syftd.wire import codec
 from syftd.wire.messages import Limits
@@ -230,17 +230,6 @@ class Judge:
         for key, numbers in self._told.items():
             there = set(numbers) | self._voided[key]
             assert there == set(range(1, max(there) + 1)), f"I8: {key[0]} has gaps: {sorted(numbers)}"
-
-    def halted(self) -> None:
-        """I13, at rest while plans wait for their person: nothing of them is true yet, so nobody can have been told."""
-        for site in self._world.sites.values():
-            for halt in problems.halts(site.db):
-                for path in halt.paths if halt.kind == "own" else ():
-                    # What jobs leave is taken away by the jobs themselves, too.
-                    if not path.startswith("app_data/"):
-                        self.checks["I13"] += 1
-                        row = files.get(site.db, site.email, path)
-                        assert row is not None, f"I13: {path} was given up before anybody confirmed"
 
     def owed(self, owed: dict[Email, set[bytes]]) -> None:
         """I9: what people saved is somewhere: in a tree, in the trash, or kept as an earlier version."""

@@ -199,7 +199,6 @@ class Walk:
         self.chance = self.world.chance = self.people.chance = random.Random(f"{self.seed} end")
         self._calm()
         self.world.settle()
-        self.judge.halted()
         confirm = self.chance.random() < 0.5
         for _ in range(3):
             if not sum([self.people.answer_halts(site, confirm=confirm) for site in self.sites]):

@@ -95,7 +95,9 @@ class Site:
         self.pool = QueuedPool()
         self.job_pool = QueuedPool()
         self.disk = SeamedDisk(self.data, world.clock, world.random, self._meet)
-        self.disk.coarse = self.machine is not None and self.machine.volume.habits.granularity_ns > 1
+        if self.machine is not None:
+            habits = self.machine.volume.habits
+            self.disk.coarse = habits.granularity_ns > 1 or not habits.exchanges
         if self.db.meta("datasite_id") is None:
             self.disk.make_private_dir(self.email, "")
             self.disk.ensure_marker(self.email, "id-of-" + self.email)
