@@ -1,4 +1,5 @@
-"""The disk's contract: what one may ask of a data folder. `disk.RealDisk` keeps it; the simulator has its own."""
+"""The disk's contract: what one may ask of a data folder. `disk.RealDisk` keeps it, on the system calls that the
+simulator puts underneath as on those of a machine."""
 
 from __future__ import annotations
 
