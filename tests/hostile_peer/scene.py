@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from syftd.names import Email
+from syftd.state.db import open_reader
 from syftd.sync.parts import Tuning
 from syftd.transport import layout, mailbox
 from tests.hostile_peer.eve import Eve
@@ -53,6 +54,9 @@ class Scene:
     def at_once(self) -> Iterator[None]:
         """What is sent inside the block lies in the shared folder before the owner looks again, together with an edit
         of each honest peer that was written before."""
+        for who in (self.ann, self.ben):
+            # A path whose last change is not answered yet waits for the answer, which a stopped owner cannot give.
+            who.wait_for(lambda who=who: not _drafts(who), SECONDS, "the answer to the last honest edit")  # type: ignore[misc]
         os.kill(self.pid, signal.SIGSTOP)
         try:
             self._begin = self._last_line()
@@ -186,3 +190,12 @@ def _kind(path: Path) -> str:
 def gone(path: Path) -> bool:
     """Whether an object was taken from the shared folder."""
     return not os.path.lexists(path)
+
+
+def _drafts(who: Daemon) -> int:
+    """How many changes a daemon has asked for and not been answered."""
+    db = open_reader(who.home / "state" / "state.db")
+    try:
+        return int(db.value("SELECT count(*) FROM draft"))
+    finally:
+        db.close()
