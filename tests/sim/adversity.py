@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,8 @@ class SeamedDisk(RealDisk):
         self._meet: Meet = lambda seam: None
         self.busy_with: tuple[Email, str] | None = None
         """The file that is being replaced or removed just now."""
+        self.checks: Counter[str] = Counter()
+        """How often what was displaced was compared; whoever keeps count over restarts puts a counter here."""
         self.coarse = False
         """Whether two writes can bear one date here, or names cannot be exchanged. Then somebody may save between the last
         look and the change (docs/architecture.md); what they saved is in the trash all the same."""
@@ -188,6 +190,7 @@ class SeamedDisk(RealDisk):
 
     def _lost_nothing(self, where: str, expected: Digest | None, trash: str | None) -> None:
         """What was displaced lies in the trash, so its content there is what the path held at that moment."""
+        self.checks["I5"] += 1
         if expected is None:
             require(trash is None, f"I5: {where} was believed to be free and was not")
             return

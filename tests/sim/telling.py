@@ -52,7 +52,8 @@ def tell(seed: int, steps: Sequence[Step] | None = None, *, around: Callable[[Wa
             if walk is not None:
                 told.trace = list(walk.trace)
                 told.fingerprint = walk.fingerprint
-                told.coverage, told.checks = walk.coverage, walk.judge.checks
+                ran = Counter({"I16": sum(len(runs.started) for runs in walk.runs.values())})
+                told.coverage, told.checks = walk.coverage, walk.judge.checks + walk.world.disk_checks + ran
                 walk.world.close()
     return told
 

@@ -8,7 +8,7 @@ system calls on top of them. Nothing happens by itself. `step` does one thing (a
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -95,6 +95,7 @@ class Site:
         self.pool = QueuedPool()
         self.job_pool = QueuedPool()
         self.disk = SeamedDisk(self.data, world.clock, world.random, self._meet)
+        self.disk.checks = world.disk_checks
         if self.machine is not None:
             habits = self.machine.volume.habits
             self.disk.coarse = habits.granularity_ns > 1 or not habits.exchanges
@@ -357,6 +358,7 @@ class World:
         self.goes_on = virtual
         """Whether errors for people are `shown` and the engine goes on, as in the daemon's loop, or end the test."""
         self.shown: list[str] = []
+        self.disk_checks: Counter[str] = Counter()
         self._on_disk = on_disk
         self._tuning = tuning or Tuning()
         self._devices = 0
